@@ -1,0 +1,102 @@
+//! Identifiers: a prefix that names the kind, and a UUIDv7 in Crockford's base32, so that ids sort by their time of birth.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Crockford's alphabet, lower case: no i, l, o, u. <https://www.crockford.com/base32.html>
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// 26 characters that hold 128 bits, the most significant first.
+fn base32(bits: u128) -> String {
+    (0..26).rev().map(|place| char::from(ALPHABET[(bits >> (place * 5)) as usize & 31])).collect()
+}
+
+/// A new id with this prefix, for example `ag_01jq3v…`.
+fn generate(prefix: &str) -> String {
+    format!("{prefix}{}", base32(uuid::Uuid::now_v7().as_u128()))
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// What every generated id of this kind starts with.
+            pub const PREFIX: &str = $prefix;
+
+            /// A new id, unique and later than those before it.
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(generate($prefix))
+            }
+
+            /// The id as a string.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(id: String) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(id: &str) -> Self {
+                Self(id.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Who pays and who owns: everything belongs to one tenant.
+    TenantId = "ten_";
+    /// An agent.
+    AgentId = "ag_";
+    /// A key, named without telling it.
+    KeyId = "key_";
+    /// A conversation. Callers may choose their own where the dialect lets them.
+    SessionId = "sess_";
+    /// An inbound webhook's settings.
+    WebhookId = "wh_";
+    /// One turn, as it is traced and metered.
+    TraceId = "trace_";
+    /// One request, as the logs and `X-Request-Id` tell it.
+    RequestId = "req_";
+    /// An answer in OpenAI's shape.
+    CompletionId = "chatcmpl-";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base32_is_crockfords_with_the_most_significant_digit_first() {
+        assert_eq!(base32(0), "0".repeat(26));
+        assert_eq!(base32(31), format!("{}z", "0".repeat(25)));
+        assert_eq!(base32(32), format!("{}10", "0".repeat(24)));
+        assert_eq!(base32(u128::MAX), format!("7{}", "z".repeat(25)));
+    }
+
+    #[test]
+    fn ids_are_unique_and_sort_by_birth() {
+        let ids: Vec<AgentId> = (0..1000).map(|_| AgentId::generate()).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(ids[0].as_str().starts_with("ag_") && ids[0].as_str().len() == 29);
+    }
+}
