@@ -4,20 +4,17 @@
 """
 
 import os
-import pathlib
 
 import httpx
 import pytest
 
-from orrery import Orrery, binary
-
-HERE = pathlib.Path(__file__).parent
+from orrery import AGENTS, Orrery, binary
 
 
 @pytest.fixture(scope="session")
 def orrery(tmp_path_factory):
     """One server for all tests that need nothing of their own."""
-    server = Orrery(tmp_path_factory.mktemp("orrery"), HERE / "agents")
+    server = Orrery(tmp_path_factory.mktemp("orrery"), AGENTS)
     server.start()
     yield server
     server.stop()
@@ -28,7 +25,7 @@ def own_orrery(tmp_path):
     """Makes servers of a test's own: `own_orrery(ORRERY_DEMO_DELAY_MS="50")`."""
     servers = []
 
-    def make(agents=HERE / "agents", **environment):
+    def make(agents=AGENTS, **environment):
         server = Orrery(tmp_path / f"orrery-{len(servers)}", agents, environment)
         servers.append(server)
         server.start()

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+AGENTS = ROOT / "tests" / "system" / "agents"
 
 
 def binary():

@@ -1,0 +1,57 @@
+"""One name everywhere: the template, the functions' folders, their events and the README tell the same story."""
+
+import json
+import pathlib
+
+import yaml
+
+from orrery import ROOT
+
+
+class Template(yaml.SafeLoader):
+    """Reads CloudFormation's tags as plain values."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: {tag: getattr(node, "value", None)})
+
+
+def functions():
+    """Each function's binary with its logical name and its routes."""
+    resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
+    return {
+        resource["Metadata"]["BuildProperties"]["Binary"]: {
+            "name": name, "routes": [event["Properties"]["Path"] for event in resource["Properties"]["Events"].values()],
+        }
+        for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def test_each_folder_is_a_function_of_the_template_with_its_name():
+    folders = {path.name for path in (ROOT / "functions").iterdir() if (path / "Cargo.toml").exists()}
+    assert folders == set(functions())
+    for binary, function in functions().items():
+        assert function["name"] == "".join(part.capitalize() for part in binary.split("-"))
+
+
+def test_each_event_is_one_of_its_functions_routes():
+    events = sorted((ROOT / "events").glob("*.json"))
+    for binary, function in functions().items():
+        own = [event for event in events if event.stem == binary or event.stem.startswith(binary + "-")]
+        assert own, f"no event for {binary}"
+    for path in events:
+        event = json.loads(path.read_text())
+        binary = max((name for name in functions() if path.stem.startswith(name)), key=len)
+        assert event["resource"] in functions()[binary]["routes"]
+        assert event["requestContext"]["path"] == f"/{event['requestContext']['stage']}{event['path']}"
+
+
+def test_the_readme_names_every_route():
+    readme = (ROOT / "README.md").read_text()
+    for function in functions().values():
+        for route in function["routes"]:
+            assert route.removesuffix("/{proxy+}") in readme, route
+
+
+def test_no_streamed_route_keeps_the_buffered_timeout():
+    for line in pathlib.Path(ROOT / "template.yaml").read_text().split("ResponseTransferMode: RESPONSE_STREAM")[1:]:
+        assert line.split("\n")[1].strip() == "TimeoutInMillis: 900000"
