@@ -13,7 +13,7 @@ def post(server, agent="echo", **body):
     return httpx.post(server.webhook(agent), headers=server.bearer(agent), json=body, timeout=60)
 
 
-def test_a_crash_in_the_middle_of_a_turn_leaves_whole_turns_only(own_orrery):
+def test_a_crash_in_the_middle_of_a_turn_leaves_whole_turns_only(own_orrery, capsys):
     server = own_orrery(ORRERY_DEMO_DELAY_MS="50")
     session = post(server, message="the first turn").json()["sessionId"]
 
@@ -42,7 +42,8 @@ def test_a_crash_in_the_middle_of_a_turn_leaves_whole_turns_only(own_orrery):
         return response if response.status_code == 200 else None
 
     history = wait_for(answered, 90, "an answer in the session").json()["response"]
-    print(f"the session answered {time.monotonic() - started:.1f} s after the restart")
+    with capsys.disabled():
+        print(f"\nthe session answered {time.monotonic() - started:.1f} s after the restart")
     assert "the first turn" in history and "broken-turn" not in history
     assert post(server, message="and on", sessionId=session).status_code == 200
 

@@ -1,7 +1,6 @@
 """One name everywhere: the template, the functions' folders, their events and the README tell the same story."""
 
 import json
-import pathlib
 
 import yaml
 
@@ -20,7 +19,9 @@ def functions():
     resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
     return {
         resource["Metadata"]["BuildProperties"]["Binary"]: {
-            "name": name, "routes": [event["Properties"]["Path"] for event in resource["Properties"]["Events"].values()],
+            "name": name,
+            "routes": [event["Properties"]["Path"] for event in resource["Properties"]["Events"].values()],
+            "streams": {"ResponseTransferMode" in event["Properties"] for event in resource["Properties"]["Events"].values()},
         }
         for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
     }
@@ -52,6 +53,12 @@ def test_the_readme_names_every_route():
             assert route.removesuffix("/{proxy+}") in readme, route
 
 
+def test_a_function_streams_exactly_where_its_routes_do():
+    for binary, function in functions().items():
+        source = (ROOT / "functions" / binary / "src" / "main.rs").read_text()
+        assert function["streams"] == {"Mode::Streaming" in source}, binary
+
+
 def test_no_streamed_route_keeps_the_buffered_timeout():
-    for line in pathlib.Path(ROOT / "template.yaml").read_text().split("ResponseTransferMode: RESPONSE_STREAM")[1:]:
+    for line in (ROOT / "template.yaml").read_text().split("ResponseTransferMode: RESPONSE_STREAM")[1:]:
         assert line.split("\n")[1].strip() == "TimeoutInMillis: 900000"

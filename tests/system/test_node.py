@@ -1,15 +1,21 @@
-"""The clients for Node: `tests/clients/node`, each file run by Node's own test runner."""
+"""The clients for Node and the start page: `tests/clients/node`, each file run by Node's own test runner."""
 
 import shutil
 
 import pytest
 
 import node
+from orrery import ROOT
 
 
-def run(server, name):
-    environment = {
-        "ORRERY_URL": server.url,
+def run(name, environment):
+    print(node.run("--test", "--test-reporter=spec", f"{name}.test.mjs", environment=environment))
+
+
+@pytest.mark.parametrize("name", ["openai", "ai-sdk", "widget"])
+def test_clients_for_node(own_orrery, name):
+    server = own_orrery()
+    run(name, {
         "ORRERY_OPENAI_URL": server.openai("echo"),
         "ORRERY_OTHER_OPENAI_URL": server.openai("other"),
         "ORRERY_LIMITED_OPENAI_URL": server.openai("limited"),
@@ -17,18 +23,12 @@ def run(server, name):
         "ORRERY_LIMITED_KEY": server.plain_key("limited"),
         "ORRERY_WIDGET_URL": server.widget,
         "ORRERY_WIDGET_KEY": server.plain_key("echo", "widget"),
-        "ORRERY_CHROMIUM": shutil.which("chromium") or "",
-    }
-    print(node.run("--test", "--test-reporter=spec", f"{name}.test.mjs", environment=environment))
-
-
-@pytest.mark.parametrize("name", ["openai", "ai-sdk", "widget"])
-def test_clients_for_node(own_orrery, name):
-    run(own_orrery(), name)
+    })
 
 
 def test_the_start_page_in_a_browser(own_orrery):
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("there is no chromium on this machine")
-    run(own_orrery(), "page")
+    server = own_orrery(agents=ROOT / "agents")
+    run("page", {"ORRERY_URL": server.url, "ORRERY_CHROMIUM": chromium})

@@ -30,7 +30,7 @@ def arrivals(server, agent):
 
 
 @pytest.mark.parametrize("pace", [40, 10], ids=lambda pace: f"{pace} ms a token")
-def test_tokens_pass_one_by_one_as_they_come(own_orrery, pace):
+def test_tokens_pass_one_by_one_as_they_come(own_orrery, pace, capsys):
     one = upstream.Scripted(upstream.paced(40, pace))
     server = own_orrery(**one.environment())
     try:
@@ -40,10 +40,11 @@ def test_tokens_pass_one_by_one_as_they_come(own_orrery, pace):
         one.stop()
     delays = [(came - sent) / 1e6 for sent, came, _ in tokens]
     gaps = [(after[1] - before[1]) / 1e6 for before, after in zip(tokens, tokens[1:])]
-    print(
-        f"{pace} ms a token: the first passed in {delays[0]:.2f} ms, the median in {statistics.median(delays):.2f}, "
-        f"the slowest in {max(delays):.2f}; gaps {min(gaps):.1f} to {max(gaps):.1f} ms"
-    )
+    with capsys.disabled():
+        print(
+            f"\n{pace} ms a token: the first passed in {delays[0]:.2f} ms, the median in {statistics.median(delays):.2f}, "
+            f"the slowest in {max(delays):.2f}; gaps {min(gaps):.1f} to {max(gaps):.1f} ms"
+        )
     assert len(tokens) == 40
     assert delays[0] < 10 and statistics.median(delays) < 5
     batched = sum(together > 1 for _, _, together in tokens)

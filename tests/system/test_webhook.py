@@ -3,8 +3,11 @@
 import concurrent.futures
 import hashlib
 import hmac
+import http.server
 import json
 import subprocess
+import threading
+import time
 import uuid
 
 import httpx
@@ -56,6 +59,51 @@ def test_tool_calls_are_made_and_counted(orrery):
 @pytest.mark.parametrize("call", ["/tool explode {}", "/tool spin {}", '/tool add {"a": "x"}', "/tool nobody {}"])
 def test_a_failing_tool_ends_as_an_answer(orrery, call):
     assert answer(post(orrery, message=call))
+
+
+def test_other_requests_go_on_while_tools_burn(orrery):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        burning = [pool.submit(post, orrery, message="/tool spin {}") for _ in range(6)]
+        times = []
+        while not all(call.done() for call in burning):
+            started = time.monotonic()
+            assert post(orrery, message="Hello").status_code == 200
+            times.append(time.monotonic() - started)
+            time.sleep(0.1)
+        assert all(call.result().status_code == 200 for call in burning)
+    assert len(times) > 3 and sorted(times)[len(times) // 2] < 2
+
+
+@pytest.mark.parametrize("host", [
+    "127.0.0.1", "localhost", "[::1]", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0",
+])
+def test_a_tool_cannot_reach_this_machine(orrery, own_address, host):
+    address, visits = own_address
+    call = "/tool web_fetch " + json.dumps({"url": f"http://{host}:{address}/secret"})
+    assert "the-secret-page" not in answer(post(orrery, message=call))
+    assert visits == []
+
+
+@pytest.fixture
+def own_address():
+    """A web server on a port of this machine: the port, and the paths that were asked for."""
+    visits = []
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            visits.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"the-secret-page")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], visits
+    server.shutdown()
+    server.server_close()
 
 
 # Signatures

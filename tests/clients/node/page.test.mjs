@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { baseUrl, chromiumPath } from "./setting.mjs";
+const { ORRERY_URL: baseUrl, ORRERY_CHROMIUM: chromiumPath } = process.env;
 
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];

@@ -6,7 +6,6 @@ const setting = (name) => {
   return value;
 };
 
-export const baseUrl = setting("ORRERY_URL");
 export const openaiUrl = setting("ORRERY_OPENAI_URL");
 export const otherOpenaiUrl = setting("ORRERY_OTHER_OPENAI_URL");
 export const limitedOpenaiUrl = setting("ORRERY_LIMITED_OPENAI_URL");
@@ -14,4 +13,3 @@ export const key = setting("ORRERY_KEY");
 export const limitedKey = setting("ORRERY_LIMITED_KEY");
 export const widgetUrl = setting("ORRERY_WIDGET_URL");
 export const widgetKey = setting("ORRERY_WIDGET_KEY");
-export const chromiumPath = process.env.ORRERY_CHROMIUM;
