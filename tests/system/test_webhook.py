@@ -162,6 +162,7 @@ def test_w1_a_wrong_or_missing_signature_is_a_401(orrery, webhook_id, signature)
 def test_w1_the_secret_cannot_be_passed_by_leaving_the_webhook_out(orrery, webhook_id):
     assert post_raw(orrery, b'{"message":"Hello"}').status_code == 401
     assert post_raw(orrery, b'{"message":"Hello","webhookId":null}').status_code in (400, 401)
+    assert answer(post_raw(orrery, b'{"message":"Hello"}', sign(b'{"message":"Hello"}')))
 
 
 def test_an_unknown_webhook_is_a_404(orrery, webhook_id):
