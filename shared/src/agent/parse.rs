@@ -14,8 +14,9 @@ use super::{origin, yaml};
 use crate::model::ModelName;
 
 const KB: usize = 1024;
-/// The most bytes of a document, so that it fits a DynamoDB item (400 KB).
 const MOST_DOCUMENT: usize = 300 * KB;
+/// The most bytes of a document and its JSON together: a DynamoDB item of 400 KB holds both, and webhooks.
+const MOST_STORED: usize = 360 * KB;
 const MOST_PROMPT: usize = 200 * KB;
 const MOST_CODE: usize = 100 * KB;
 const MOST_SKILL: usize = 100 * KB;
@@ -25,7 +26,6 @@ const MOST_ORIGINS: usize = 64;
 const MOST_FALLBACKS: usize = 8;
 /// Characters of a description.
 const DESCRIPTION: usize = 4_000;
-const LEAST_THINKING: u32 = 1_024;
 const MODEL_HINT: &str = "provider/model, for example anthropic/claude-sonnet-4-5 or demo/echo";
 
 const FIELDS: &[&str] = &[
@@ -59,7 +59,13 @@ impl AgentDocument {
             problems.add(parts.prompt_line, "prompt", "must have at most 200 KB");
         }
         let document = Field::root(&head).group(FIELDS, &mut problems).and_then(|head| read(&head, &mut problems));
-        problems.settle(document).map(|document| Self { prompt: parts.prompt, ..document })
+        let document = problems.settle(document).map(|document| Self { prompt: parts.prompt, ..document })?;
+        let stored = source.len() + serde_json::to_string(&document).map_or(0, |json| json.len());
+        if stored > MOST_STORED {
+            let message = format!("the document takes {stored} bytes in the table; it may take {MOST_STORED} (360 KB)");
+            return Err(DocumentError::one(1, "", message));
+        }
+        Ok(document)
     }
 }
 
@@ -100,7 +106,7 @@ fn read(head: &Group<'_>, problems: &mut Problems) -> Option<AgentDocument> {
     let skills = each(head, "skills", MOST_SKILLS, problems, skill);
     unique(head, "skills", problems);
     let limits = head.field("limits").map_or_else(Limits::default, |field| limits(&field, problems));
-    let thinking_tokens = head.field("thinking_tokens").and_then(|field| thinking(&field, &limits, problems));
+    let thinking_tokens = head.field("thinking_tokens").and_then(|field| field.whole(1_024..=128_000, problems));
     let widget = head.field("widget").map_or_else(WidgetSettings::default, |field| widget(&field, problems));
     Some(AgentDocument {
         name: name?,
@@ -148,16 +154,6 @@ fn agent_name(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
 fn model_name(field: &Field<'_>, problems: &mut Problems) -> Option<ModelName> {
     let name = ModelName::from_str(field.text(1..=300, problems)?);
     name.map_err(|error| field.problem(problems, error.to_string())).ok()
-}
-
-fn thinking(field: &Field<'_>, limits: &Limits, problems: &mut Problems) -> Option<u32> {
-    let tokens = field.whole(LEAST_THINKING..=128_000, problems)?;
-    if tokens >= limits.max_output_tokens {
-        let most = limits.max_output_tokens;
-        let message = format!("must be less than limits.max_output_tokens ({most}), which counts the thinking too");
-        field.problem(problems, message);
-    }
-    Some(tokens)
 }
 
 fn tool(field: &Field<'_>, problems: &mut Problems) -> Option<ToolDefinition> {

@@ -126,11 +126,6 @@ fn the_line_is_that_of_the_file() {
 }
 
 #[test]
-fn thinking_must_leave_room_for_the_answer() {
-    insta::assert_snapshot!(problems(&with_head("thinking_tokens: 4096")), @"line 4: thinking_tokens: must be less than limits.max_output_tokens (4096), which counts the thinking too");
-}
-
-#[test]
 fn what_is_no_document_is_told_as_one_problem() {
     let broken = [
         "",
@@ -172,6 +167,8 @@ fn every_length_is_bounded() {
     for (source, expected) in cases {
         assert_eq!(problems(&source), expected);
     }
+    let swollen = problems(&with_head(&format!("---\n{}", "\"\n".repeat(90_000))));
+    assert!(swollen.starts_with("line 1: the document takes 5") && swollen.ends_with("(360 KB)"), "{swollen}");
     let tools: Vec<_> = (0..65).map(|index| format!("  - {{ name: t{index}, code: x }}")).collect();
     let told = problems(&with_head(&format!("tools:\n{}", tools.join("\n"))));
     assert_eq!(told, "line 4: tools: must have at most 64 entries; it has 65");
