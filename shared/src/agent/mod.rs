@@ -1,10 +1,18 @@
 //! The agent: a document, the same in a file, in the table and in the API.
 
 mod document;
+mod error;
+mod field;
+pub mod origin;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod yaml;
 
 pub use document::{
     AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings,
 };
+pub use error::{DocumentError, Problem};
 
 use std::sync::Arc;
 
