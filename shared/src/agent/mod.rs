@@ -2,7 +2,9 @@
 
 mod document;
 
-pub use document::{AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings};
+pub use document::{
+    AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings,
+};
 
 use std::sync::Arc;
 
