@@ -45,20 +45,16 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    SignatureDelta {
-        signature: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
     #[serde(other)]
     Other,
 }
@@ -162,14 +158,14 @@ impl MessageDecoder {
         let part = self.parts.iter_mut().rev().find(|part| part.index == index);
         let part = part.ok_or_else(|| malformed("a delta to a block that did not begin"))?;
         match (delta, &mut part.block) {
-            (Delta::TextDelta { text }, PartBlock::Text(whole)) => {
+            (Delta::Text { text }, PartBlock::Text(whole)) => {
                 tell(&text, events);
                 whole.push_str(&text);
             }
-            (Delta::InputJsonDelta { partial_json }, _) => part.json.push_str(&partial_json),
-            (Delta::TextDelta { text }, PartBlock::Opaque(block)) => append(block, "text", &text),
-            (Delta::ThinkingDelta { thinking }, PartBlock::Opaque(block)) => append(block, "thinking", &thinking),
-            (Delta::SignatureDelta { signature }, PartBlock::Opaque(block)) => append(block, "signature", &signature),
+            (Delta::InputJson { partial_json }, _) => part.json.push_str(&partial_json),
+            (Delta::Text { text }, PartBlock::Opaque(block)) => append(block, "text", &text),
+            (Delta::Thinking { thinking }, PartBlock::Opaque(block)) => append(block, "thinking", &thinking),
+            (Delta::Signature { signature }, PartBlock::Opaque(block)) => append(block, "signature", &signature),
             _ => {}
         }
         Ok(())

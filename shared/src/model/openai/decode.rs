@@ -22,7 +22,7 @@ struct Chunk {
 #[derive(Deserialize)]
 struct Choice {
     #[serde(default)]
-    index: u64,
+    index: Option<u64>,
     #[serde(default)]
     delta: Option<Delta>,
     #[serde(default)]
@@ -231,7 +231,7 @@ impl Decoder for ChunkDecoder {
             self.usage = Some(usage);
             events.push_back(ModelEvent::Usage(usage));
         }
-        let first = chunk.choices.into_iter().flatten().find(|choice| choice.index == 0);
+        let first = chunk.choices.into_iter().flatten().find(|choice| choice.index.is_none_or(|index| index == 0));
         first.map_or(Ok(()), |choice| self.read_choice(choice, events))
     }
 

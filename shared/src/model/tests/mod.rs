@@ -47,13 +47,20 @@ fn text(told: &Told) -> String {
 /// Wherever it is cut, and with other line ends, the body tells the same.
 fn assert_same_however_cut<D: Decoder + 'static>(body: &str, decoder: impl Fn() -> D) {
     let expected = told_whole(body, decoder());
-    for body in [body.to_owned(), body.replace('\n', "\r\n"), body.replace('\n', "\r")] {
-        let bytes = body.as_bytes();
-        assert_eq!(told(bytes.iter().map(|byte| vec![*byte]).collect(), decoder()), expected, "byte by byte");
-        for at in 1..bytes.len() {
-            let (left, right) = bytes.split_at(at);
-            assert_eq!(told(vec![left.to_vec(), right.to_vec()], decoder()), expected, "cut at {at}");
-        }
+    let told_cut = |body: &str, at: usize| {
+        let (left, right) = body.as_bytes().split_at(at);
+        told(vec![left.to_vec(), right.to_vec()], decoder())
+    };
+    for at in 1..body.len() {
+        assert_eq!(told_cut(body, at), expected, "cut at {at}");
+    }
+    let crlf = body.replace('\n', "\r\n");
+    for (at, _) in crlf.match_indices('\n') {
+        assert_eq!(told_cut(&crlf, at), expected, "cut within the line end at {at}");
+    }
+    for body in [body, &crlf, &body.replace('\n', "\r")] {
+        let bytes = body.bytes().map(|byte| vec![byte]).collect();
+        assert_eq!(told(bytes, decoder()), expected, "byte by byte");
     }
 }
 

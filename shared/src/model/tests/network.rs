@@ -72,12 +72,12 @@ async fn all(answer: Answer) -> Told {
 
 #[tokio::test]
 async fn an_anthropic_call_is_addressed_and_signed() {
-    let server = Server::start(vec![good()]);
+    let mut server = Server::start(vec![good()]);
     let answer = open(&server, &[CLAUDE]).await.unwrap();
     assert_eq!((answer.model.to_string().as_str(), answer.wasted), (CLAUDE, Usage::default()));
     let told = all(answer).await;
     assert_eq!((text(&told).as_str(), completion(&told).usage.output_tokens), ("hi", 2));
-    let (_, head, body) = server.request();
+    let (_, head, body) = server.request().await;
     assert!(head.starts_with("post /claude/v1/messages http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nx-api-key: anthropic_api_key-secret\r\n"), "{head}");
     assert!(head.contains("\r\nanthropic-version: 2023-06-01\r\n") && head.contains("content-type: application/json"));
@@ -87,10 +87,10 @@ async fn an_anthropic_call_is_addressed_and_signed() {
 
 #[tokio::test]
 async fn an_openai_call_is_addressed_and_signed() {
-    let server = Server::start(vec![stream(include_str!("../fixtures/openai.sse"))]);
+    let mut server = Server::start(vec![stream(include_str!("../fixtures/openai.sse"))]);
     let told = all(open(&server, &["openai/gpt-4o"]).await.unwrap()).await;
     assert_eq!(completion(&told).usage.total(), 136);
-    let (_, head, _) = server.request();
+    let (_, head, _) = server.request().await;
     assert!(head.starts_with("post /gpt/v1/chat/completions http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nauthorization: bearer openai_api_key-secret\r\n"), "{head}");
 }
@@ -124,7 +124,7 @@ async fn a_failure_that_may_pass_is_tried_again() {
         Step::Reply(vec![(0, chunked.into())]),
     ];
     let count = failures.len();
-    let server = Server::start(failures.into_iter().chain([good()]).collect());
+    let mut server = Server::start(failures.into_iter().chain([good()]).collect());
     let settings = ModelSettings { attempts: 20, retry_delay: Duration::from_nanos(1), ..settings(&server) };
     let told = all(open_with(settings, &[CLAUDE]).await.unwrap()).await;
     assert_eq!((text(&told).as_str(), server.count()), ("hi", count + 1));
@@ -132,7 +132,7 @@ async fn a_failure_that_may_pass_is_tried_again() {
 
 #[tokio::test]
 async fn attempts_are_counted() {
-    let server = Server::start((0..9).map(|_| reply(500, "", "")).collect());
+    let mut server = Server::start((0..9).map(|_| reply(500, "", "")).collect());
     let error = open(&server, &[CLAUDE]).await.unwrap_err();
     assert_eq!((error.kind, error.status, server.count()), (ErrorKind::Server, Some(500), 3));
 }
@@ -140,7 +140,7 @@ async fn attempts_are_counted() {
 #[tokio::test]
 async fn a_refusal_is_not_tried_again_but_the_next_model_is() {
     for status in [400, 401, 403, 404, 422] {
-        let server = Server::start(vec![reply(status, "", "{}"), stream(include_str!("../fixtures/openai.sse"))]);
+        let mut server = Server::start(vec![reply(status, "", "{}"), stream(include_str!("../fixtures/openai.sse"))]);
         let answer = open(&server, &[CLAUDE, "openai/gpt-4o"]).await.unwrap();
         assert_eq!(answer.model.provider(), "openai", "{status}");
         assert_eq!(server.count(), 2, "{status}");
@@ -149,7 +149,7 @@ async fn a_refusal_is_not_tried_again_but_the_next_model_is() {
 
 #[tokio::test]
 async fn the_first_models_failure_is_told_where_none_answers() {
-    let server = Server::start(vec![reply(401, "", "{\"error\":{\"message\":\"bad key\"}}"), reply(400, "", "")]);
+    let mut server = Server::start(vec![reply(401, "", "{\"error\":{\"message\":\"bad key\"}}"), reply(400, "", "")]);
     let error = open(&server, &[CLAUDE, "openai/gpt-4o"]).await.unwrap_err();
     assert_eq!((error.kind, error.status, server.count()), (ErrorKind::Unauthorized, Some(401), 2));
     let error = open(&server, &[]).await.unwrap_err();
@@ -158,22 +158,22 @@ async fn the_first_models_failure_is_told_where_none_answers() {
 
 #[tokio::test]
 async fn the_provider_says_how_long_to_wait() {
-    let server = Server::start(vec![reply(429, "retry-after-ms: 120\r\n", ""), good()]);
+    let mut server = Server::start(vec![reply(429, "retry-after-ms: 120\r\n", ""), good()]);
     open(&server, &[CLAUDE]).await.unwrap();
-    let ((first, ..), (second, ..)) = (server.request(), server.request());
+    let ((first, ..), (second, ..)) = (server.request().await, server.request().await);
     assert!(second - first >= Duration::from_millis(120), "{:?}", second - first);
 }
 
 #[tokio::test]
 async fn a_wait_that_is_too_long_is_not_waited_for() {
-    let server = Server::start(vec![reply(429, "retry-after: 31\r\n", ""), reply(503, "retry-after: 31\r\n", "")]);
+    let mut server = Server::start(vec![reply(429, "retry-after: 31\r\n", ""), reply(503, "retry-after: 31\r\n", "")]);
     let begin = Instant::now();
     let error = open(&server, &[CLAUDE, "openai/gpt-4o"]).await.unwrap_err();
     assert_eq!((error.kind, error.retry_after), (ErrorKind::RateLimited, Some(Duration::from_secs(31))));
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(server.count(), 2);
 
-    let server = Server::start(vec![reply(429, "retry-after: 5\r\n", ""), good()]);
+    let mut server = Server::start(vec![reply(429, "retry-after: 5\r\n", ""), good()]);
     let deadline = Instant::now() + Duration::from_secs(4);
     let error = models_with(settings(&server)).open(&[model(CLAUDE)], &hello(), deadline).await.unwrap_err();
     assert_eq!((error.kind, server.count()), (ErrorKind::RateLimited, 1), "nor one beyond the deadline");
@@ -193,7 +193,7 @@ async fn what_a_failed_attempt_used_is_not_lost() {
 
 #[tokio::test]
 async fn nothing_is_repeated_after_the_first_word() {
-    let server = Server::start(vec![stream(&[BEGIN, WORD].concat()), good()]);
+    let mut server = Server::start(vec![stream(&[BEGIN, WORD].concat()), good()]);
     let mut events = open(&server, &[CLAUDE, "demo/echo"]).await.unwrap().events;
     assert!(matches!(events.next().await, Some(Ok(ModelEvent::Usage(_)))));
     assert_eq!(events.next().await.unwrap().unwrap(), ModelEvent::Text("hi".into()));
@@ -206,12 +206,12 @@ async fn nothing_is_repeated_after_the_first_word() {
 #[tokio::test]
 async fn silence_before_the_first_byte_is_a_time_out() {
     for held in ["", STREAM] {
-        let server = Server::start(vec![Step::Hold(held.into())]);
+        let mut server = Server::start(vec![Step::Hold(held.into())]);
         let short = Duration::from_millis(50);
         let settings = ModelSettings { first_byte_timeout: short, attempts: 1, ..settings(&server) };
         assert_eq!(open_with(settings, &[CLAUDE]).await.unwrap_err().kind, ErrorKind::Timeout);
-        server.request();
-        assert!(matches!(server.next(), Seen::Closed));
+        server.request().await;
+        assert!(matches!(server.next().await, Seen::Closed));
     }
 }
 
@@ -230,7 +230,7 @@ async fn silence_within_an_answer_is_a_time_out_and_a_ping_is_none() {
 #[tokio::test]
 async fn nothing_goes_on_after_the_deadline() {
     let held = [STREAM, BEGIN, WORD].concat();
-    let server = Server::start(vec![Step::Hold(held.into()), Step::Hold(Vec::new()), good()]);
+    let mut server = Server::start(vec![Step::Hold(held.into()), Step::Hold(Vec::new()), good()]);
     let models = models_with(settings(&server));
     let deadline = || Instant::now() + Duration::from_millis(150);
     let told = all(models.open(&[model(CLAUDE)], &hello(), deadline()).await.unwrap()).await;
@@ -242,14 +242,12 @@ async fn nothing_goes_on_after_the_deadline() {
 
 #[tokio::test]
 async fn dropping_the_answer_closes_the_connection() {
-    let server = Server::start(vec![Step::Hold([STREAM, BEGIN, WORD].concat().into())]);
+    let mut server = Server::start(vec![Step::Hold([STREAM, BEGIN, WORD].concat().into())]);
     let answer = open(&server, &[CLAUDE]).await.unwrap();
-    server.request();
+    server.request().await;
     assert_eq!(server.count(), 0);
     drop(answer);
-    tokio::task::yield_now().await;
-    let closed = tokio::task::spawn_blocking(move || server.next()).await.unwrap();
-    assert!(matches!(closed, Seen::Closed));
+    assert!(matches!(server.next().await, Seen::Closed));
 }
 
 #[tokio::test]
@@ -257,7 +255,7 @@ async fn a_connection_serves_the_next_call_too() {
     let body = [BEGIN, WORD, END].concat();
     let chunked =
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    let server = Server::start(vec![Step::Keep(chunked.clone().into()), Step::Keep(chunked.into())]);
+    let mut server = Server::start(vec![Step::Keep(chunked.clone().into()), Step::Keep(chunked.into())]);
     let models = models_with(settings(&server));
     for _ in 0..2 {
         let mut events = models.open(&[model(CLAUDE)], &hello(), soon()).await.unwrap().events;
@@ -265,7 +263,7 @@ async fn a_connection_serves_the_next_call_too() {
         drop(events);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let connections = [server.next(), server.next()].map(|seen| match seen {
+    let connections = [server.next().await, server.next().await].map(|seen| match seen {
         Seen::Request { connection, .. } => connection,
         Seen::Closed => panic!("closed"),
     });
@@ -285,12 +283,12 @@ async fn a_key_that_is_missing_is_named_in_the_log_alone() {
 
 #[tokio::test]
 async fn a_service_of_ones_own_needs_no_key() {
-    let server = Server::start(vec![stream(include_str!("../fixtures/openai.sse"))]);
+    let mut server = Server::start(vec![stream(include_str!("../fixtures/openai.sse"))]);
     let client = client(TlsRoots::Bundled, Duration::from_secs(5)).unwrap();
     let base_urls = BTreeMap::from([("my-own".to_owned(), server.url.parse().unwrap())]);
     let models = Models::new(client, ModelSettings { base_urls, ..ModelSettings::default() }, Arc::new(NoKeys));
     models.open(&[model("my-own/some/model")], &hello(), soon()).await.unwrap();
-    let (_, head, body) = server.request();
+    let (_, head, body) = server.request().await;
     assert!(head.starts_with("post /chat/completions ") && !head.contains("authorization"), "{head}");
     assert!(body.contains("\"some/model\""));
 }
@@ -306,9 +304,9 @@ async fn an_unreachable_provider_is_told_as_such() {
 #[tokio::test]
 async fn a_huge_error_body_is_not_read_to_its_end() {
     let huge = "HTTP/1.1 400 X\r\ncontent-length: 999999999\r\n\r\n".to_owned() + &"x".repeat(200_000);
-    let server = Server::start(vec![Step::Hold(huge.into())]);
+    let mut server = Server::start(vec![Step::Hold(huge.into())]);
     let error = open(&server, &[CLAUDE]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidRequest);
-    server.request();
-    assert!(matches!(server.next(), Seen::Closed));
+    server.request().await;
+    assert!(matches!(server.next().await, Seen::Closed));
 }

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 /// What the server does with one request.
 pub(super) enum Step {
@@ -27,37 +29,41 @@ pub(super) enum Seen {
 
 pub(super) struct Server {
     pub(super) url: String,
-    seen: Receiver<Seen>,
+    seen: UnboundedReceiver<Seen>,
 }
 
 impl Server {
     pub(super) fn start(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, seen) = channel();
+        let (sender, seen) = unbounded_channel();
         thread::spawn(move || serve(&listener, steps, &sender));
         Self { url, seen }
     }
 
     /// What comes next; it has to come soon.
-    pub(super) fn next(&self) -> Seen {
-        self.seen.recv_timeout(Duration::from_secs(5)).expect("nothing more was seen")
+    pub(super) async fn next(&mut self) -> Seen {
+        timeout(Duration::from_secs(5), self.seen.recv()).await.expect("nothing more was seen").unwrap()
     }
 
-    pub(super) fn request(&self) -> (Instant, String, String) {
-        match self.next() {
+    pub(super) async fn request(&mut self) -> (Instant, String, String) {
+        match self.next().await {
             Seen::Request { at, head, body, .. } => (at, head, body),
             Seen::Closed => panic!("closed"),
         }
     }
 
     /// How many requests came that were not taken yet.
-    pub(super) fn count(&self) -> usize {
-        self.seen.try_iter().filter(|seen| matches!(seen, Seen::Request { .. })).count()
+    pub(super) fn count(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(seen) = self.seen.try_recv() {
+            count += usize::from(matches!(seen, Seen::Request { .. }));
+        }
+        count
     }
 }
 
-fn serve(listener: &TcpListener, steps: Vec<Step>, seen: &Sender<Seen>) {
+fn serve(listener: &TcpListener, steps: Vec<Step>, seen: &UnboundedSender<Seen>) {
     let mut steps = steps.into_iter().peekable();
     let mut connection = 0;
     while steps.peek().is_some() {
@@ -76,7 +82,7 @@ fn serve(listener: &TcpListener, steps: Vec<Step>, seen: &Sender<Seen>) {
 }
 
 /// Whether the connection is kept.
-fn take(step: Step, mut stream: &TcpStream, reader: &mut impl Read, seen: &Sender<Seen>) -> bool {
+fn take(step: Step, mut stream: &TcpStream, reader: &mut impl Read, seen: &UnboundedSender<Seen>) -> bool {
     match step {
         Step::Reply(pieces) => {
             for (pause, piece) in pieces {
