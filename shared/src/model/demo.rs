@@ -1,11 +1,12 @@
 //! `demo/…`: a model that runs offline, always says the same, and can be told what to do, to try everything out without
 //! a key.
 //!
-//! It repeats the last words of the user, a word at a time: `You said: hello`. Words that begin with a command do more:
+//! It repeats the last words of the user, a word at a time: `You said: hello`. Words that begin with a command do more,
+//! and so does each line that calls a tool:
 //!
 //! | the user says | the model |
 //! |---|---|
-//! | `/tool NAME {"json": 1}`, one or several lines | calls these tools, all in one round; then it tells their results |
+//! | `/tool NAME {"json": 1}`, one or several lines | calls these tools, all in one round, known to it or not; then it tells their results |
 //! | `/context` | repeats the system prompt it was given |
 //! | `/history` | tells how many messages it was given, and what the user said in them |
 //! | `/long N` | says N words, 100,000 at most |
@@ -32,14 +33,13 @@ use super::{
 /// The provider's part of these models' names.
 pub(super) const PROVIDER: &str = "demo";
 
-const MAX_LONG_WORDS: usize = 100_000;
+const MAX_LONG_WORDS: u32 = 100_000;
 const MAX_SLOW: Duration = Duration::from_secs(600);
 
 /// What it does.
 #[derive(Debug, PartialEq)]
 enum Plan {
-    Say(String),
-    SayAfter(Duration, String),
+    Say { wait: Duration, text: String },
     Call(Vec<Block>),
     Cut(String),
     Fail,
@@ -50,8 +50,7 @@ pub(super) fn answer(model: &ModelName, request: &ModelRequest, pause: Duration,
     let input_tokens = count_input(request);
     let most = usize::try_from(request.max_output_tokens).unwrap_or(usize::MAX);
     let (wait, text, end) = match plan(request) {
-        Plan::Say(text) => (Duration::ZERO, text, Ok((Vec::new(), Stop::EndTurn))),
-        Plan::SayAfter(wait, text) => (wait, text, Ok((Vec::new(), Stop::EndTurn))),
+        Plan::Say { wait, text } => (wait, text, Ok((Vec::new(), Stop::EndTurn))),
         Plan::Call(calls) => (Duration::ZERO, String::new(), Ok((calls, Stop::ToolUse))),
         Plan::Cut(text) => (Duration::ZERO, text, Err(ErrorKind::Cut)),
         Plan::Fail => return stream::iter([Err(failed())]).boxed(),
@@ -74,7 +73,9 @@ pub(super) fn answer(model: &ModelName, request: &ModelRequest, pause: Duration,
     let paced = words.into_iter().enumerate().map(move |(at, word)| (if at == 0 { wait } else { pause }, word));
     let spoken = stream::iter(paced).then(move |(pause, word)| async move {
         let until = Instant::now() + pause;
-        sleep_until(until.min(deadline)).await;
+        if !pause.is_zero() {
+            sleep_until(until.min(deadline)).await;
+        }
         if until >= deadline { Err(ModelError::new(ErrorKind::Timeout)) } else { Ok(ModelEvent::Text(word)) }
     });
     until_failure(spoken.chain(stream::iter(last)).boxed())
@@ -98,33 +99,32 @@ fn until_failure(events: Events) -> Events {
 }
 
 fn plan(request: &ModelRequest) -> Plan {
+    let say = |text: String| Plan::Say { wait: Duration::ZERO, text };
     if let [.., calls, results] = request.messages.as_slice()
         && let Some(text) = told_results(calls, results)
     {
-        return Plan::Say(text);
+        return say(text);
     }
-    let text = request.messages.iter().rev().filter(|message| message.role == Role::User).map(text_of).next();
-    let text = text.unwrap_or_default();
-    let (command, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
-    let number = rest.split_whitespace().next().and_then(|number| number.parse().ok());
+    let text = request.messages.iter().rfind(|message| message.role == Role::User).map(text_of).unwrap_or_default();
+    let calls = calls(&text, request.messages.len());
+    if !calls.is_empty() {
+        return Plan::Call(calls);
+    }
+    let mut words = text.split_whitespace();
+    let command = words.next().unwrap_or_default();
+    let number: Option<u32> = words.next().and_then(|number| number.parse().ok());
     match command {
-        "/tool" => match calls(&text, request.messages.len()) {
-            calls if calls.is_empty() => Plan::Say("Write /tool NAME {\"json\": 1}".to_owned()),
-            calls => Plan::Call(calls),
-        },
-        "/context" => Plan::Say(request.system.clone()),
-        "/history" => Plan::Say(told_history(&request.messages)),
-        "/long" => Plan::Say(
-            (1..=number.map_or(100, |n: u64| usize::try_from(n).unwrap_or(usize::MAX)).min(MAX_LONG_WORDS))
-                .map(|n| format!("word{n} "))
-                .collect(),
-        ),
+        "/tool" => say("Write /tool NAME {\"json\": 1}".to_owned()),
+        "/context" => say(request.system.clone()),
+        "/history" => say(told_history(&request.messages)),
+        "/long" => say((1..=number.unwrap_or(100).min(MAX_LONG_WORDS)).map(|n| format!("word{n} ")).collect()),
         "/slow" => {
-            Plan::SayAfter(Duration::from_millis(number.unwrap_or(1_000)).min(MAX_SLOW), format!("You said: {text}"))
+            let wait = Duration::from_millis(number.unwrap_or(1_000).into()).min(MAX_SLOW);
+            Plan::Say { wait, text: format!("You said: {text}") }
         }
         "/fail" => Plan::Fail,
         "/cut" => Plan::Cut("This answer breaks off ".to_owned()),
-        _ => Plan::Say(format!("You said: {text}")),
+        _ => say(format!("You said: {text}")),
     }
 }
 

@@ -4,6 +4,8 @@
 //! results come first in the message after the calls. A history that was cut, edited or made by another provider is
 //! brought into that form; one that has it stays as it is.
 
+use std::collections::BTreeSet;
+
 use super::{Block, Message, Role};
 
 /// What stands for a result that the history lacks.
@@ -53,6 +55,7 @@ fn answer_calls(messages: Vec<Message>) -> Vec<Message> {
     for mut message in messages {
         match message.role {
             Role::Assistant => {
+                drop_repeated_calls(&mut message.content);
                 drop_last_thoughts(&mut message.content);
                 calls = call_ids(&message.content);
                 answered.push(message);
@@ -73,6 +76,15 @@ fn drop_last_thoughts(content: &mut Vec<Block>) {
     {
         content.pop();
     }
+}
+
+/// Calls of one id cannot be told apart; the first is the one that has the result.
+fn drop_repeated_calls(content: &mut Vec<Block>) {
+    let mut ids = BTreeSet::new();
+    content.retain(|block| match block {
+        Block::ToolUse { id, .. } => ids.insert(id.clone()),
+        _ => true,
+    });
 }
 
 fn call_ids(content: &[Block]) -> Vec<String> {
@@ -100,6 +112,7 @@ fn with_results(calls: Vec<String>, content: Vec<Block>) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -199,5 +212,46 @@ mod tests {
         let history = [user("go"), of(Role::Assistant, vec![thought(), call("a")]), of(Role::User, vec![result("a")])];
         assert_eq!(normalise(&history, "openai")[1].content, [call("a")]);
         assert_eq!(normal(&history)[1].content, [thought(), call("a")]);
+    }
+
+    /// What every provider demands.
+    fn assert_is_in_order(messages: &[Message]) {
+        for (at, message) in messages.iter().enumerate() {
+            let expected = if at % 2 == 0 { Role::User } else { Role::Assistant };
+            assert_eq!(message.role, expected, "{messages:?}");
+            assert!(!message.content.is_empty(), "{messages:?}");
+            assert!(message.content.iter().all(|block| !matches!(block, Block::Text { .. }) || is_words(block)));
+            if message.role == Role::Assistant {
+                let calls = call_ids(&message.content);
+                let next = messages.get(at + 1).map_or(&[][..], |next| &next.content);
+                let results = next.iter().filter(|block| matches!(block, Block::ToolResult { .. })).count();
+                assert_eq!(results, calls.len(), "{messages:?}");
+                assert_eq!(calls.iter().collect::<BTreeSet<_>>().len(), calls.len(), "{messages:?}");
+                for (call, block) in calls.iter().zip(next) {
+                    assert!(
+                        matches!(block, Block::ToolResult { tool_use_id, .. } if tool_use_id == call),
+                        "{messages:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn any_message() -> impl Strategy<Value = Message> {
+        let block = prop_oneof![
+            prop::sample::select(vec!["a", "b", ""]).prop_map(|text| Block::Text { text: text.into() }),
+            prop::sample::select(vec!["1", "2", "3"]).prop_map(call),
+            prop::sample::select(vec!["1", "2", "3"]).prop_map(result),
+            Just(thought()),
+        ];
+        let role = prop::sample::select(vec![Role::User, Role::Assistant]);
+        (role, prop::collection::vec(block, 0..4)).prop_map(|(role, content)| of(role, content))
+    }
+
+    proptest! {
+        #[test]
+        fn any_history_is_brought_into_order(history in prop::collection::vec(any_message(), 0..8)) {
+            assert_is_in_order(&normal(&history));
+        }
     }
 }

@@ -81,7 +81,7 @@ pub struct Models {
 
 impl fmt::Debug for Models {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Models").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Models").finish_non_exhaustive()
     }
 }
 

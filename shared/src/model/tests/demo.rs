@@ -39,7 +39,8 @@ async fn it_pauses_between_words_but_not_before_the_first() {
 
 #[tokio::test]
 async fn it_calls_tools_and_tells_their_results() {
-    let question = Message::text(Role::User, "/tool order {\"number\": \"A-1\"}\n/tool today\n/tool order {\"number\"");
+    let question =
+        Message::text(Role::User, "Please:\n/tool order {\"number\": \"A-1\"}\n /tool today\n/tool order {\"number\"");
     let told = told_by_demo(&request(vec![question.clone()])).await;
     let call = |id: &str, name: &str, input| Block::ToolUse { id: id.into(), name: name.into(), input };
     let calls = [

@@ -8,6 +8,7 @@ mod server;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::stream::{Decoder, decode};
@@ -149,4 +150,26 @@ fn an_answer_without_end_is_a_failure() {
     let piece = format!("data: {{\"padding\":\"{}\"}}\n\n", "x".repeat(1 << 20)).into_bytes();
     let decoder = super::openai::ChunkDecoder::new(model("openai/x"), 1);
     assert_eq!(told(vec![piece; 65], decoder), [Err(ErrorKind::Malformed)]);
+}
+
+/// A stream tells events, and then one completion or one failure.
+fn assert_ends_once(told: &Told) {
+    let is_end = |event: &Result<ModelEvent, ErrorKind>| matches!(event, Err(_) | Ok(ModelEvent::Completed(_)));
+    assert!(told.last().is_some_and(is_end), "{told:?}");
+    assert_eq!(told.iter().filter(|event| is_end(event)).count(), 1, "{told:?}");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_stream_ends_once_and_without_panic(at in 0..usize::MAX, length in 0..200_usize, noise in any::<Vec<u8>>()) {
+        let golden = [include_str!("../fixtures/anthropic.sse"), include_str!("../fixtures/openai.sse")];
+        let [claude, gpt] = golden.map(|body| {
+            let mut bytes = body.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes.splice(at..(at + length).min(body.len()), noise.iter().copied());
+            vec![bytes]
+        });
+        assert_ends_once(&told(claude, super::anthropic::MessageDecoder::new(model("anthropic/x"))));
+        assert_ends_once(&told(gpt, super::openai::ChunkDecoder::new(model("openai/x"), 1)));
+    }
 }
