@@ -1,9 +1,11 @@
 //! What goes to a model and what comes back, in a shape that every provider can be given.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ModelName;
+use super::{ModelName, json};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,23 @@ pub enum Block {
         /// The block as it came.
         block: Value,
     },
+}
+
+/// The arguments that a model wrote, read. None at all are an empty object; what is no JSON is kept as a string, so that
+/// the tool's schema refuses it and the model learns why.
+pub(super) fn parse_arguments(text: &str) -> Value {
+    if text.trim().is_empty() {
+        return Value::Object(serde_json::Map::new());
+    }
+    json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+/// The arguments as they are sent back to a provider, which wants an object whatever the model wrote.
+pub(super) fn arguments(input: &Value) -> Cow<'_, Value> {
+    match input {
+        Value::Object(_) => Cow::Borrowed(input),
+        other => Cow::Owned(serde_json::json!({ "unreadable": other })),
+    }
 }
 
 /// A tool as a model is told of it.
@@ -155,15 +174,15 @@ impl Usage {
     /// Input and output together.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.input_tokens + self.output_tokens
+        self.input_tokens.saturating_add(self.output_tokens)
     }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
     }
 }
