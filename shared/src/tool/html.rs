@@ -14,40 +14,17 @@ const WIDTH: usize = 500;
 pub(super) const THREAD_STACK: usize = 32 << 20;
 
 /// Elements that have no end tag, or whose end tag is often left out.
-const UNCLOSED: [&[u8]; 25] = [
-    b"area",
-    b"base",
-    b"br",
-    b"col",
-    b"dd",
-    b"dt",
-    b"embed",
-    b"hr",
-    b"img",
-    b"input",
-    b"li",
-    b"link",
-    b"meta",
-    b"optgroup",
-    b"option",
-    b"p",
-    b"param",
-    b"source",
-    b"tbody",
-    b"td",
-    b"th",
-    b"thead",
-    b"tr",
-    b"track",
-    b"wbr",
+const UNCLOSED: [&[u8]; 24] = [
+    b"area", b"base", b"br", b"col", b"dd", b"dt", b"embed", b"hr", b"img", b"input", b"li", b"link", b"meta",
+    b"option", b"p", b"param", b"source", b"tbody", b"td", b"th", b"thead", b"tr", b"track", b"wbr",
 ];
 
 /// Elements that the parser reopens: HTML's formatting elements but `a`, of which only one can be open.
 const FORMATTING: [&[u8]; 13] =
     [b"b", b"big", b"code", b"em", b"font", b"i", b"nobr", b"s", b"small", b"strike", b"strong", b"tt", b"u"];
 
-/// Elements whose content is no text to read.
-const RAW: [&[u8]; 2] = [b"script", b"style"];
+/// Elements whose content is no text to read. Within `svg` and `math` other rules of nesting hold.
+const RAW: [&[u8]; 4] = [b"script", b"style", b"svg", b"math"];
 
 /// Cells of tables: their attributes are dropped.
 const CELLS: [&[u8]; 2] = [b"td", b"th"];
@@ -55,7 +32,7 @@ const CELLS: [&[u8]; 2] = [b"td", b"th"];
 /// The most bytes of a name that are compared; longer than any that is known here.
 const MAX_NAME_BYTES: usize = 64;
 
-/// The most bytes of a page that are laid out, scripts and styles not counted: the layout takes up to 500 times as much
+/// The most bytes of a page that are laid out, scripts and the like not counted: the layout takes up to 500 times as much
 /// memory.
 const MAX_LAYOUT_BYTES: usize = 500_000;
 
@@ -125,7 +102,7 @@ fn nothing(before: &[u8]) -> &'static [u8] {
     }
 }
 
-/// The page without its formatting elements and with bare cells; none where it nests too deep.
+/// The page without its formatting elements and scripts, and with bare cells; none where it nests too deep.
 fn simplify(html: &[u8]) -> Option<Vec<u8>> {
     let mut simpler = Vec::with_capacity(html.len());
     let mut open: Vec<&[u8]> = Vec::new();
@@ -165,7 +142,7 @@ fn simplify(html: &[u8]) -> Option<Vec<u8>> {
     Some(simpler)
 }
 
-/// After a tag, or after the end tag where it begins a script or a style.
+/// After a tag, or after the end tag where it begins a content that is not read.
 fn end_of_content(html: &[u8], tag: &Tag<'_>) -> usize {
     let mut end = tag.end(html);
     if tag.kind == Kind::Start && is_one_of(tag.name, &RAW) {
@@ -180,7 +157,7 @@ fn end_of_content(html: &[u8], tag: &Tag<'_>) -> usize {
     end
 }
 
-/// The page without its tags, scripts and styles: the crude way, of linear time.
+/// The page without its tags, scripts and the like: the crude way, of linear time.
 pub(super) fn strip(html: &[u8]) -> String {
     let mut text = Vec::with_capacity(html.len() / 2);
     let mut done = 0;
