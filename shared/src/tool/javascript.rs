@@ -69,6 +69,9 @@ pub(super) enum ScriptError {
     /// It asked for more memory than it may have.
     #[error("out of memory")]
     Memory,
+    /// It threw null, as the engine does where there is no memory left for an error.
+    #[error("out of memory, or the code threw null")]
+    Null,
     /// It called too deep.
     #[error("stack overflow: the code calls itself too deep")]
     Stack,
@@ -101,10 +104,13 @@ pub(super) fn run(script: Script, settings: SandboxSettings, stop: &Stop) -> Res
     let context = Context::full(&runtime).map_err(engine)?;
     context.with(|ctx| {
         let prelude: Object<'_> = ctx.eval(PRELUDE).map_err(engine)?;
-        evaluate(&ctx, &prelude, script, stop).map_err(|failure| match failure {
-            _ if interrupted.load(Ordering::Relaxed) => ScriptError::Time,
-            Failure::Known(error) => error,
-            Failure::Engine(error) => explain(&ctx, &prelude, error),
+        let lines = script.code.lines().count().max(1);
+        evaluate(&ctx, &prelude, script, stop).map_err(|failure| {
+            let error = match failure {
+                Failure::Known(error) => error,
+                Failure::Engine(error) => explain(&ctx, &prelude, lines, error),
+            };
+            if interrupted.load(Ordering::Relaxed) { ScriptError::Time } else { error }
         })
     })
 }
@@ -158,14 +164,17 @@ fn settle<'js>(ctx: &Ctx<'js>, promise: &Promise<'js>, stop: &Stop) -> Result<Va
     Ok(promise.result().ok_or(Failure::Known(ScriptError::Unsettled))??)
 }
 
-/// The words for what was thrown: the error's name and message, and the line of the code.
-fn explain<'js>(ctx: &Ctx<'js>, prelude: &Object<'js>, error: Error) -> ScriptError {
+/// The words for what was thrown: the error's name and message, and the line of the code, which has `lines`.
+fn explain<'js>(ctx: &Ctx<'js>, prelude: &Object<'js>, lines: usize, error: Error) -> ScriptError {
     match error {
         Error::Exception => {}
         Error::Allocation => return ScriptError::Memory,
         other => return ScriptError::Engine(other.to_string()),
     }
     let thrown = ctx.catch();
+    if thrown.is_null() {
+        return ScriptError::Null;
+    }
     let described = || -> rquickjs::Result<(String, String)> {
         let described: Array<'js> = prelude.get::<_, Function<'js>>("describe")?.call((thrown,))?;
         Ok((described.get(0)?, described.get(1)?))
@@ -180,14 +189,14 @@ fn explain<'js>(ctx: &Ctx<'js>, prelude: &Object<'js>, error: Error) -> ScriptEr
         ScriptError::Memory
     } else {
         ScriptError::Thrown(match line(&stack) {
-            Some(line) => format!("{message} (line {line})"),
+            Some(line) => format!("{message} (line {})", line.min(lines)),
             None => message,
         })
     }
 }
 
 /// The line of the tool's code that a stack names first.
-fn line(stack: &str) -> Option<u32> {
+fn line(stack: &str) -> Option<usize> {
     let (_, place) = stack.split_once("tool.js:")?;
     place.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }

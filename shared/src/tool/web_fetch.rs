@@ -15,7 +15,6 @@ use crate::model::ToolSpec;
 /// The name by which a model calls it.
 pub(super) const NAME: &str = "web_fetch";
 
-const DEFAULT_LENGTH: usize = 50_000;
 const MAX_LENGTH: usize = 100_000;
 /// The characters of a failed answer's body that are told.
 const ERROR_LENGTH: usize = 2000;
@@ -47,14 +46,15 @@ pub(super) fn spec() -> ToolSpec {
 #[derive(Deserialize)]
 struct Arguments {
     url: String,
+    /// A whole number, by the schema, which takes `3.0` for one.
     #[serde(default = "default_length")]
-    max_length: usize,
+    max_length: f64,
     #[serde(default = "yes")]
     extract_text: bool,
 }
 
-const fn default_length() -> usize {
-    DEFAULT_LENGTH
+const fn default_length() -> f64 {
+    50_000.0
 }
 
 const fn yes() -> bool {
@@ -72,8 +72,8 @@ pub(super) enum WebFetchError {
     Egress(#[from] EgressError),
     #[error("{0} is {1}, which is not text")]
     Binary(String, String),
-    #[error("the page cannot be turned into text: {0}")]
-    Layout(#[from] WorkerError),
+    #[error("no place to read the page became free in time; try again later")]
+    Busy,
     /// An answer with a status of failure, as text.
     #[error("{0}")]
     Status(String),
@@ -92,12 +92,16 @@ pub(super) async fn call(egress: &Egress, input: &Value) -> Result<String, WebFe
     let body = match format {
         Format::Html if arguments.extract_text => {
             let body = fetched.body.clone();
-            worker::run(LAYOUT_TIME, html::THREAD_STACK, move |_| html::to_text(&body)).await?
+            match worker::run(LAYOUT_TIME, html::THREAD_STACK, move |_| html::to_text(&body)).await {
+                Ok(text) => text,
+                Err(WorkerError::Busy) => return Err(WebFetchError::Busy),
+                Err(WorkerError::Overrun | WorkerError::Failed) => html::strip(&fetched.body),
+            }
         }
         Format::Html | Format::Text => String::from_utf8_lossy(&fetched.body).into_owned(),
     };
     if fetched.status.is_success() {
-        Ok(head + &text::bound(body.trim(), arguments.max_length, Cut::Page))
+        Ok(head + &text::bound(body.trim(), arguments.max_length as usize, Cut::Page))
     } else {
         Err(WebFetchError::Status(head + &text::bound(body.trim(), ERROR_LENGTH, Cut::Page)))
     }

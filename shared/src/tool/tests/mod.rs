@@ -72,13 +72,14 @@ async fn an_unknown_tool_is_an_error_that_names_the_known_ones() {
 
 #[tokio::test]
 async fn a_result_is_cut_to_the_agents_limit_and_says_so() {
+    // A length that only the sandbox knows is JavaScript's, in UTF-16 units.
     let tools = json!([{ "name": "tool", "code": "return args.text.repeat(args.times)" }]);
     let toolbox = toolbox(tools, json!({ "max_tool_result_chars": 1000 }), Reach::Public);
     for (text, times, expected) in [
         ("é", 1000, None),
         ("é", 1001, Some(1001)),
         ("😀", 1000, None),
-        ("😀", 1001, Some(1001)),
+        ("😀", 1001, Some(2002)),
         ("x", 1_000_000, Some(1_000_000)),
     ] {
         let outcome = toolbox.call("tool", &json!({ "text": text, "times": times }), None).await;

@@ -113,3 +113,10 @@ async fn a_whole_number_written_as_a_fraction_is_a_length() {
     let (outcome, _) = fetch(answer(200, "abcdef", "text/plain"), json!({ "max_length": 3.0 })).await;
     assert!(!outcome.is_error && outcome.content.contains("\n\nabc\n[cut"), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn a_page_that_breaks_the_layout_is_stripped_of_its_tags() {
+    let page = "<ol start=9223372036854775807><li>one<li>two</ol>";
+    let (outcome, _) = fetch(answer(200, page, "text/html"), json!({})).await;
+    assert!(!outcome.is_error && outcome.content.contains("one") && outcome.content.contains("two"), "{outcome:?}");
+}
