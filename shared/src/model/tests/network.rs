@@ -207,7 +207,7 @@ async fn nothing_is_repeated_after_the_first_word() {
 async fn silence_before_the_first_byte_is_a_time_out() {
     for held in ["", STREAM] {
         let mut server = Server::start(vec![Step::Hold(held.into())]);
-        let short = Duration::from_millis(50);
+        let short = Duration::from_millis(150);
         let settings = ModelSettings { first_byte_timeout: short, attempts: 1, ..settings(&server) };
         assert_eq!(open_with(settings, &[CLAUDE]).await.unwrap_err().kind, ErrorKind::Timeout);
         server.request().await;
@@ -217,11 +217,11 @@ async fn silence_before_the_first_byte_is_a_time_out() {
 
 #[tokio::test]
 async fn silence_within_an_answer_is_a_time_out_and_a_ping_is_none() {
-    let pings = (0..8).map(|_| (40, PING.into()));
+    let pings = (0..8).map(|_| (60, PING.into()));
     let begin = (0, [STREAM, BEGIN, WORD].concat().into_bytes());
     let pinged = std::iter::once(begin).chain(pings).chain([(0, END.into())]).collect();
     let server = Server::start(vec![Step::Reply(pinged), Step::Hold([STREAM, BEGIN, WORD].concat().into())]);
-    let settings = ModelSettings { idle_timeout: Duration::from_millis(200), ..settings(&server) };
+    let settings = ModelSettings { idle_timeout: Duration::from_millis(300), ..settings(&server) };
     assert_eq!(text(&all(open_with(settings.clone(), &[CLAUDE]).await.unwrap()).await), "hi");
     let told = all(open_with(settings, &[CLAUDE]).await.unwrap()).await;
     assert_eq!(told.last(), Some(&Err(ErrorKind::Timeout)));
@@ -232,7 +232,7 @@ async fn nothing_goes_on_after_the_deadline() {
     let held = [STREAM, BEGIN, WORD].concat();
     let mut server = Server::start(vec![Step::Hold(held.into()), Step::Hold(Vec::new()), good()]);
     let models = models_with(settings(&server));
-    let deadline = || Instant::now() + Duration::from_millis(150);
+    let deadline = || Instant::now() + Duration::from_millis(400);
     let told = all(models.open(&[model(CLAUDE)], &hello(), deadline()).await.unwrap()).await;
     assert_eq!(told.last(), Some(&Err(ErrorKind::Timeout)), "in the stream");
     let error = models.open(&[model(CLAUDE), model("demo/echo")], &hello(), deadline()).await.unwrap_err();
