@@ -115,7 +115,7 @@ fn plan(request: &ModelRequest) -> Plan {
     let number: Option<u32> = words.next().and_then(|number| number.parse().ok());
     match command {
         "/tool" => say("Write /tool NAME {\"json\": 1}".to_owned()),
-        "/context" => say(request.system.clone()),
+        "/context" => say(request.whole_system().unwrap_or_default()),
         "/history" => say(told_history(&request.messages)),
         "/long" => say((1..=number.unwrap_or(100).min(MAX_LONG_WORDS)).map(|n| format!("word{n} ")).collect()),
         "/slow" => {
@@ -194,7 +194,9 @@ fn count_input(request: &ModelRequest) -> usize {
         Block::ToolResult { content, .. } => count(content),
         Block::Opaque { .. } => 0,
     };
-    count(&request.system) + request.messages.iter().flat_map(|message| &message.content).map(block).sum::<usize>()
+    count(&request.system)
+        + count(&request.context)
+        + request.messages.iter().flat_map(|message| &message.content).map(block).sum::<usize>()
 }
 
 fn tokens(words: usize) -> u64 {

@@ -31,6 +31,16 @@ impl Message {
     pub fn text(role: Role, text: impl Into<String>) -> Self {
         Self { role, content: vec![Block::Text { text: text.into() }] }
     }
+
+    /// Its texts, one after the other.
+    #[must_use]
+    pub fn plain_text(&self) -> String {
+        let texts = self.content.iter().filter_map(|block| match block {
+            Block::Text { text } => Some(text.as_str()),
+            Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Opaque { .. } => None,
+        });
+        texts.collect()
+    }
 }
 
 /// A part of a message.
@@ -101,8 +111,10 @@ pub struct ToolSpec {
 /// One call to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRequest {
-    /// The system prompt.
+    /// The system prompt: the same in every request, so that providers can cache it.
     pub system: String,
+    /// What the system prompt is followed by in this request alone.
+    pub context: String,
     /// The conversation, oldest first; it ends with a user's message.
     pub messages: Vec<Message>,
     /// The tools that the model may call.
@@ -113,6 +125,15 @@ pub struct ModelRequest {
     pub temperature: Option<f64>,
     /// How many tokens the model may think before it answers; no thinking where it is not set.
     pub thinking_tokens: Option<u32>,
+}
+
+impl ModelRequest {
+    /// The system prompt and the context as one text; `None` where both are empty.
+    pub(super) fn whole_system(&self) -> Option<String> {
+        let parts = [self.system.as_str(), &self.context].into_iter().filter(|text| !text.trim().is_empty());
+        let whole = parts.collect::<Vec<_>>().join("\n\n");
+        (!whole.is_empty()).then_some(whole)
+    }
 }
 
 /// What a model tells while it answers.

@@ -43,8 +43,10 @@ pub(in crate::model) fn body(model: &ModelName, request: &ModelRequest) -> Resul
         (None, Some(temperature)) => body["temperature"] = temperature.into(),
         (None, None) => {}
     }
-    if !request.system.trim().is_empty() {
-        body["system"] = json!([{"type": "text", "text": request.system}]);
+    let system = [&request.system, &request.context].into_iter().filter(|text| !text.trim().is_empty());
+    let system: Vec<_> = system.map(|text| json!({"type": "text", "text": text})).collect();
+    if !system.is_empty() {
+        body["system"] = system.into();
     }
     if !request.tools.is_empty() {
         body["tools"] = request.tools.iter().map(tool).collect();

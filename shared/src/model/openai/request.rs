@@ -19,8 +19,8 @@ pub(in crate::model) fn body(model: &ModelName, request: &ModelRequest, url: &Ur
         return Err(ModelError::new(ErrorKind::InvalidRequest).with_detail("nobody says anything in the conversation"));
     }
     let mut messages = Vec::with_capacity(history.len() + 1);
-    if !request.system.trim().is_empty() {
-        messages.push(json!({"role": "system", "content": request.system}));
+    if let Some(system) = request.whole_system() {
+        messages.push(json!({"role": "system", "content": system}));
     }
     for message in &history {
         match message.role {

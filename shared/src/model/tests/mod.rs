@@ -77,6 +77,7 @@ fn assert_cut_is_failure<D: Decoder + 'static>(events: &[&str], decoder: impl Fn
 fn request(messages: Vec<Message>) -> ModelRequest {
     ModelRequest {
         system: "You are the support agent.".into(),
+        context: String::new(),
         messages,
         tools: Vec::new(),
         max_output_tokens: 1_000,
