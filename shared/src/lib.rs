@@ -1,9 +1,61 @@
 //! What two or more of Orrery's functions need. From the door inwards: a layer uses those below it, never one above.
 
+/// Runs routes on the Lambda runtime.
+pub mod lambda;
+
+/// What a handler may use.
+pub mod app;
+
+/// Lets a request in: rate token, idempotency claim and session at once.
+pub mod admission;
+
+/// Reads requests, writes replies.
+pub mod http;
+
+/// Renders errors, rate limits and a turn's events in each dialect's words.
+pub mod dialect;
+
+/// Says who calls, and what they may do.
+pub mod auth;
+
+/// Says how much a caller may do.
+pub mod limit;
+
+/// Runs one message through model and tools.
+pub mod turn;
+
+/// Calls what a model can call.
+pub mod tool;
+
+/// Talks to language models.
 pub mod model;
 
+/// Keeps conversations.
+pub mod session;
+
+/// Reads agents.
 pub mod agent;
 
-pub mod clock;
-pub mod id;
+/// Keeps everything in one table.
+pub mod store;
+
+/// Keeps secrets.
+pub mod secret;
+
+/// Reaches addresses that users name, and no private ones.
+pub mod egress;
+
+/// Reaches services that the operator chose.
 pub mod outbound;
+
+/// Reads the settings.
+pub mod config;
+
+/// Names things.
+pub mod id;
+
+/// Tells the time.
+pub mod clock;
+
+/// Writes logs.
+pub mod telemetry;

@@ -1,1 +1,103 @@
-//! x
+//! `POST /api/agents/{agent_id}/v1/chat/completions`: an agent as an OpenAI model; and the answer in OpenAI's shape to
+//! every other path below `…/v1`.
+
+mod messages;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::any;
+use shared::app::App;
+use shared::auth::Endpoint;
+use shared::dialect::openai::{self, ChatCompletion, Chunks, ErrorResponse};
+use shared::dialect::{self, Dialect};
+use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, Method, Request, StatusCode};
+use shared::id::AgentId;
+use shared::session::Wish;
+use shared::turn::{self, TurnInput};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use messages::{ChatCompletionBody, ChatCompletionRequest};
+
+const FUNCTION: &str = "chat-completions";
+const METHODS: &str = "POST, OPTIONS";
+
+/// The routes of this function.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = routes!(create);
+    OpenApiRouter::new()
+        .routes((schemas, paths, methods.fallback(other_method)))
+        .route("/api/agents/{agent_id}/v1/{*rest}", any(other_path))
+}
+
+/// Lets the agent answer.
+#[utoipa::path(
+    post, path = "/api/agents/{agent_id}/v1/chat/completions", tag = "openai",
+    params(
+        ("agent_id" = String, Path, description = "The agent's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request that comes again with the same key is answered, not repeated"),
+    ),
+    request_body = ChatCompletionBody,
+    responses(
+        (status = 200, content((ChatCompletion = "application/json"), (String = "text/event-stream"))),
+        (status = 400, body = ErrorResponse), (status = 401, body = ErrorResponse), (status = 403, body = ErrorResponse),
+        (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse),
+        (status = 422, body = ErrorResponse), (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse),
+        (status = 503, body = ErrorResponse),
+    ),
+)]
+async fn create(State(app): State<App>, Path(agent): Path<String>, request: Request) -> Response {
+    let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let outcome = answer(&app, agent, &mut exchange).await;
+    exchange.reply(outcome)
+}
+
+async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
+    let idempotency = exchange.idempotency(&[FUNCTION, &agent])?;
+    let caller = exchange
+        .check(Endpoint::ChatCompletions)
+        .for_agent(AgentId::from(agent))
+        .with_idempotency(idempotency.as_ref())
+        .by(app.gatekeeper())
+        .await?;
+    exchange.let_in(app.admissions(), &caller)?;
+    let request = ChatCompletionRequest::read(exchange.body())?;
+    let admission = app.admissions().admit(&caller, Wish::New, idempotency.as_ref()).await?;
+    let model = caller.agent.document.model.model().to_owned();
+    let input = TurnInput { message: request.message, metadata: None, history: Some(request.history) };
+    let (begun, events) = exchange.begin(app.turns(), caller, admission, input)?;
+    if request.stream {
+        let chunks = Chunks::new(&begun.trace, begun.started_at, &model, request.include_usage);
+        return Ok(http::stream(chunks.frames(events)));
+    }
+    let answer = turn::last(events).await?;
+    Ok(dialect::json(StatusCode::OK, &openai::completion(*answer, &model)))
+}
+
+async fn other_method(request: Request) -> Response {
+    match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(METHODS),
+        Ok(exchange) => exchange.method_not_allowed(METHODS),
+        Err(reply) => reply,
+    }
+}
+
+/// Every other path below `…/v1`: the same endpoint with a slash too many, a browser's preflight, or nothing of ours.
+async fn other_path(State(app): State<App>, Path((agent, rest)): Path<(String, String)>, request: Request) -> Response {
+    if rest.trim_end_matches('/') == "chat/completions" && request.method() == Method::POST {
+        return create(State(app), Path(agent), request).await;
+    }
+    match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, POST, OPTIONS"),
+        Ok(exchange) => {
+            let message =
+                format!("There is no /v1/{rest} here. An agent answers at /v1/chat/completions and /v1/models.");
+            exchange.reply(Err(ApiError::new(ErrorKind::NotFound, message).code("unknown_url")))
+        }
+        Err(reply) => reply,
+    }
+}

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! Runs the function on Lambda.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::lambda::run(chat_completions::routes, shared::lambda::Mode::Streaming)
+}

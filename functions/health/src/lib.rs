@@ -1,1 +1,47 @@
-//! x
+//! `GET /api/health`: whether the service is up.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use shared::app::App;
+use shared::dialect::{self, Dialect};
+use shared::http::{Cors, Exchange, Request, StatusCode};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const FUNCTION: &str = "health";
+
+/// The routes of this function.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = routes!(health);
+    OpenApiRouter::new().routes((schemas, paths, methods.fallback(method_not_allowed)))
+}
+
+/// The service is up.
+#[derive(Debug, Serialize, ToSchema)]
+struct HealthResponse {
+    /// Always `ok`.
+    status: &'static str,
+    /// The time of the answer, RFC 3339 with milliseconds.
+    timestamp: String,
+}
+
+/// Says that the service is up.
+#[utoipa::path(get, path = "/api/health", tag = "health", responses((status = 200, body = HealthResponse)))]
+async fn health(State(app): State<App>, request: Request) -> Response {
+    let exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let timestamp = app.clock().now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+    exchange.reply(Ok(dialect::json(StatusCode::OK, &HealthResponse { status: "ok", timestamp })))
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange.method_not_allowed("GET"),
+        Err(reply) => reply,
+    }
+}

@@ -1,1 +1,62 @@
-//! x
+//! `GET /api/agents/{agent_id}/v1/models`: the agent's model, as OpenAI's clients ask for it.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use shared::app::App;
+use shared::auth::Endpoint;
+use shared::dialect::openai::{ErrorResponse, ModelInfo, ModelList};
+use shared::dialect::{self, Dialect};
+use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
+use shared::id::AgentId;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const FUNCTION: &str = "models";
+
+/// The routes of this function.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = routes!(list);
+    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+}
+
+/// Lists the agent's model.
+#[utoipa::path(
+    get, path = "/api/agents/{agent_id}/v1/models", tag = "openai",
+    params(("agent_id" = String, Path, description = "The agent's id")),
+    responses(
+        (status = 200, body = ModelList),
+        (status = 401, body = ErrorResponse), (status = 403, body = ErrorResponse), (status = 404, body = ErrorResponse),
+        (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse), (status = 503, body = ErrorResponse),
+    ),
+)]
+async fn list(State(app): State<App>, Path(agent): Path<String>, request: Request) -> Response {
+    let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let outcome = answer(&app, agent, &mut exchange).await;
+    exchange.reply(outcome)
+}
+
+async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
+    let caller = exchange.check(Endpoint::Models).for_agent(AgentId::from(agent)).by(app.gatekeeper()).await?;
+    exchange.let_in(app.admissions(), &caller)?;
+    exchange.set_rate(app.admissions().take(&caller).await?);
+    let model = &caller.agent.document.model;
+    let info = ModelInfo {
+        id: model.model().to_owned(),
+        object: "model",
+        created: caller.agent.updated_at.as_second(),
+        owned_by: model.provider().to_owned(),
+    };
+    Ok(dialect::json(StatusCode::OK, &ModelList { object: "list", data: vec![info] }))
+}
+
+async fn other_method(request: Request) -> Response {
+    match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, OPTIONS"),
+        Ok(exchange) => exchange.method_not_allowed("GET, OPTIONS"),
+        Err(reply) => reply,
+    }
+}

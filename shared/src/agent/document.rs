@@ -22,7 +22,7 @@ pub struct AgentDocument {
     /// The sampling temperature, 0 to 2; the provider's default where it is not set.
     #[serde(default)]
     pub temperature: Option<f64>,
-    /// How many tokens the model may think; at least 1,024. No thinking where it is not set.
+    /// How many tokens the model may think; 1,024 to 128,000, beside what it may write. No thinking where it is not set.
     #[serde(default)]
     pub thinking_tokens: Option<u32>,
     /// What it can call.
@@ -66,7 +66,7 @@ pub enum ToolDefinition {
     },
 }
 
-fn no_parameters() -> Value {
+pub(super) fn no_parameters() -> Value {
     serde_json::json!({ "type": "object", "properties": {} })
 }
 

@@ -1,14 +1,25 @@
 //! The agent: a document, the same in a file, in the table and in the API.
 
 mod document;
+mod error;
+mod field;
+pub mod origin;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod yaml;
 
-pub use document::{AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings};
+pub use document::{
+    AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings,
+};
+pub use error::{DocumentError, Problem};
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::id::{AgentId, TenantId};
+use crate::store::AgentItem;
 
 /// An agent as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,4 +34,28 @@ pub struct Agent {
     pub updated_at: Timestamp,
     /// What it is.
     pub document: Arc<AgentDocument>,
+}
+
+/// An agent that cannot be read from the table.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored document of the agent {agent} cannot be read")]
+pub struct AgentError {
+    agent: AgentId,
+    source: serde_json::Error,
+}
+
+impl TryFrom<AgentItem> for Agent {
+    type Error = AgentError;
+
+    fn try_from(item: AgentItem) -> Result<Self, Self::Error> {
+        let document =
+            serde_json::from_str(&item.document).map_err(|source| AgentError { agent: item.id.clone(), source })?;
+        Ok(Self {
+            id: item.id,
+            tenant: item.tenant,
+            version: item.version,
+            updated_at: Timestamp::from_millisecond(item.updated_at).unwrap_or_default(),
+            document: Arc::new(document),
+        })
+    }
 }

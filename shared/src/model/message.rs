@@ -1,9 +1,11 @@
 //! What goes to a model and what comes back, in a shape that every provider can be given.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ModelName;
+use super::{ModelName, json};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,16 @@ impl Message {
     /// A message of one text.
     pub fn text(role: Role, text: impl Into<String>) -> Self {
         Self { role, content: vec![Block::Text { text: text.into() }] }
+    }
+
+    /// Its texts, one after the other.
+    #[must_use]
+    pub fn plain_text(&self) -> String {
+        let texts = self.content.iter().filter_map(|block| match block {
+            Block::Text { text } => Some(text.as_str()),
+            Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Opaque { .. } => None,
+        });
+        texts.collect()
     }
 }
 
@@ -68,6 +80,23 @@ pub enum Block {
     },
 }
 
+/// The arguments that a model wrote, read. None at all are an empty object; what is no JSON is kept as a string, so that
+/// the tool's schema refuses it and the model learns why.
+pub(super) fn parse_arguments(text: &str) -> Value {
+    if text.trim().is_empty() {
+        return Value::Object(serde_json::Map::new());
+    }
+    json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+/// The arguments as they are sent back to a provider, which wants an object whatever the model wrote.
+pub(super) fn arguments(input: &Value) -> Cow<'_, Value> {
+    match input {
+        Value::Object(_) => Cow::Borrowed(input),
+        other => Cow::Owned(serde_json::json!({ "unreadable": other })),
+    }
+}
+
 /// A tool as a model is told of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
@@ -82,8 +111,10 @@ pub struct ToolSpec {
 /// One call to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRequest {
-    /// The system prompt.
+    /// The system prompt: the same in every request, so that providers can cache it.
     pub system: String,
+    /// What the system prompt is followed by in this request alone.
+    pub context: String,
     /// The conversation, oldest first; it ends with a user's message.
     pub messages: Vec<Message>,
     /// The tools that the model may call.
@@ -94,6 +125,15 @@ pub struct ModelRequest {
     pub temperature: Option<f64>,
     /// How many tokens the model may think before it answers; no thinking where it is not set.
     pub thinking_tokens: Option<u32>,
+}
+
+impl ModelRequest {
+    /// The system prompt and the context as one text; `None` where both are empty.
+    pub(super) fn whole_system(&self) -> Option<String> {
+        let parts = [self.system.as_str(), &self.context].into_iter().filter(|text| !text.trim().is_empty());
+        let whole = parts.collect::<Vec<_>>().join("\n\n");
+        (!whole.is_empty()).then_some(whole)
+    }
 }
 
 /// What a model tells while it answers.
@@ -155,15 +195,15 @@ impl Usage {
     /// Input and output together.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.input_tokens + self.output_tokens
+        self.input_tokens.saturating_add(self.output_tokens)
     }
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
     }
 }

@@ -1,0 +1,198 @@
+//! Between the reading of a request and its turn: the rate token is taken, the request's idempotency key claimed, and the
+//! session opened, all at once. Whatever refuses gives back what the others took, but for the rate token.
+
+use crate::auth::{Caller, Idempotency};
+use crate::clock::Clock;
+use crate::http::{ApiError, ErrorKind};
+use crate::id::TraceId;
+use crate::limit::{LimitError, Limiter, RateStatus};
+use crate::session::{LEASE, Session, SessionError, Sessions, Wish};
+use crate::store::{Claim, IdempotencyItem, IdempotencyState, Store, StoreError, TurnItem};
+use crate::turn::ClaimHold;
+
+/// How long a key's last use may be out of date, in milliseconds.
+const LAST_USE: i64 = 60 * 60 * 1000;
+
+/// How a request goes on.
+#[derive(Debug)]
+pub enum Admission {
+    /// Its turn runs.
+    Run(Box<Admitted>),
+    /// It is answered already: by this turn.
+    Replay(Box<TurnItem>),
+}
+
+/// What a turn needs from the door.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The turn's name.
+    pub trace: TraceId,
+    /// The open session.
+    pub session: Session,
+    /// The request's claim.
+    pub claim: Option<ClaimHold>,
+    /// How the most binding bucket stands.
+    pub rate: RateStatus,
+    /// The hash of the key, where its last use is to be written down.
+    pub key_used: Option<String>,
+}
+
+/// Lets callers in.
+#[derive(Clone, Debug)]
+pub struct Admissions {
+    store: Store,
+    clock: Clock,
+    limiter: Limiter,
+    sessions: Sessions,
+}
+
+impl Admissions {
+    /// Over these parts.
+    #[must_use]
+    pub const fn new(store: Store, clock: Clock, limiter: Limiter, sessions: Sessions) -> Self {
+        Self { store, clock, limiter, sessions }
+    }
+
+    /// Whether the caller could be let in, by what was read of it. Nothing is written.
+    ///
+    /// # Errors
+    /// Where a bucket is empty or the plan's limit reached; the status is told in any case.
+    pub fn peek(&self, caller: &Caller) -> (Option<RateStatus>, Result<(), ApiError>) {
+        let mut most_binding: Option<RateStatus> = None;
+        for (bucket, full_at) in &caller.buckets {
+            match self.limiter.peek(bucket, *full_at) {
+                Ok(status) => most_binding = Some(binding(most_binding, status)),
+                Err(LimitError::Refused { status, retry_after }) => {
+                    return (Some(status), Err(LimitError::Refused { status, retry_after }.into()));
+                }
+                Err(error) => return (most_binding, Err(error.into())),
+            }
+        }
+        (most_binding, caller.budget.map(drop).map_err(Into::into))
+    }
+
+    /// Takes the caller's rate tokens.
+    ///
+    /// # Errors
+    /// Where a bucket is empty.
+    pub async fn take(&self, caller: &Caller) -> Result<RateStatus, LimitError> {
+        let mut most_binding = None;
+        for (bucket, full_at) in &caller.buckets {
+            let status = self.limiter.take(bucket, *full_at).await?;
+            most_binding = Some(binding(most_binding, status));
+        }
+        most_binding.ok_or_else(|| StoreError::Contended.into())
+    }
+
+    /// Lets the caller in, for one turn.
+    ///
+    /// # Errors
+    /// Where a bucket is empty, the same request runs, came with another body, or the session is held.
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        wish: Wish,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Admission, ApiError> {
+        if let (Some(earlier), Some(idempotency)) = (&caller.earlier, idempotency) {
+            return self.earlier(caller, earlier, idempotency).await;
+        }
+        let trace = TraceId::generate();
+        let (rate, claim, session) = tokio::join!(
+            self.take(caller),
+            self.claim(caller, &trace, idempotency),
+            self.sessions.open(&caller.tenant, &caller.agent.id, caller.endpoint.name(), &trace, wish),
+        );
+        match (rate, claim, session) {
+            (Ok(rate), Ok(None | Some(Claim::Claimed)), Ok(session)) => Ok(Admission::Run(Box::new(Admitted {
+                claim: idempotency.map(|found| ClaimHold { hash: found.hash.clone(), owner: trace.to_string() }),
+                key_used: self.last_use(caller),
+                trace,
+                session,
+                rate,
+            }))),
+            (rate, claim, session) => {
+                self.give_back(caller, &trace, &claim, &session, idempotency).await;
+                if let (Ok(Some(Claim::Taken(earlier))), Some(idempotency)) = (&claim, idempotency) {
+                    return self.earlier(caller, earlier, idempotency).await;
+                }
+                rate?;
+                claim?;
+                session?;
+                Err(ApiError::internal("a request was neither let in nor refused"))
+            }
+        }
+    }
+
+    async fn claim(
+        &self,
+        caller: &Caller,
+        owner: &TraceId,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Claim>, StoreError> {
+        let Some(idempotency) = idempotency else { return Ok(None) };
+        let now = self.clock.now_ms();
+        let item = IdempotencyItem {
+            tenant: caller.tenant.clone(),
+            body_hash: idempotency.body_hash.clone(),
+            lapses_at: now + i64::try_from(LEASE.as_millis()).unwrap_or_default(),
+            owner: owner.to_string(),
+            state: IdempotencyState::Running,
+        };
+        self.store.claim(&idempotency.hash, &item, now).await.map(Some)
+    }
+
+    /// The answer to a request that came before.
+    async fn earlier(
+        &self,
+        caller: &Caller,
+        earlier: &IdempotencyItem,
+        now: &Idempotency,
+    ) -> Result<Admission, ApiError> {
+        if earlier.body_hash != now.body_hash {
+            let message = "The Idempotency-Key was used with another body.";
+            return Err(ApiError::new(ErrorKind::Mismatch, message).code("idempotency_mismatch"));
+        }
+        let IdempotencyState::Answered { session, turn } = &earlier.state else {
+            let message = "The same request is still being answered.";
+            let wait = std::time::Duration::from_secs(2);
+            return Err(ApiError::new(ErrorKind::Conflict, message).code("request_running").retry_after(wait));
+        };
+        let found = self.store.turn(&caller.tenant, &caller.agent.id, session, *turn).await?;
+        found.map(|turn| Admission::Replay(Box::new(turn))).ok_or_else(|| {
+            ApiError::new(ErrorKind::Conflict, "The answer to this request is not kept any more.").code("answer_gone")
+        })
+    }
+
+    async fn give_back(
+        &self,
+        caller: &Caller,
+        owner: &TraceId,
+        claim: &Result<Option<Claim>, StoreError>,
+        session: &Result<Session, SessionError>,
+        idempotency: Option<&Idempotency>,
+    ) {
+        let claimed = idempotency.filter(|_| matches!(claim, Ok(Some(Claim::Claimed))));
+        if let Some(idempotency) = claimed {
+            // What cannot be given back lapses by itself within seconds.
+            let _lapses = self.store.release_claim(&idempotency.hash, owner.as_str()).await;
+        }
+        if let Ok(Session { id, lease: Some(lease), .. }) = session {
+            let _lapses = self.store.release_lease(&caller.agent.id, id, &lease.owner).await;
+        }
+    }
+
+    fn last_use(&self, caller: &Caller) -> Option<String> {
+        let key = caller.key();
+        let stale = key.last_used_at.is_none_or(|used| used + LAST_USE < self.clock.now_ms());
+        stale.then(|| key.hash.clone())
+    }
+}
+
+/// The one of two buckets that leaves less.
+fn binding(one: Option<RateStatus>, other: RateStatus) -> RateStatus {
+    match one {
+        Some(one) if one.remaining <= other.remaining => one,
+        _ => other,
+    }
+}

@@ -1,0 +1,194 @@
+//! What a handler may use. Each part is made when it is first asked for, so that a function pays only for what it touches.
+
+use std::sync::{Arc, OnceLock};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
+use secrecy::ExposeSecret;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admissions;
+use crate::auth::Gatekeeper;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::egress::{Egress, EgressError, EgressSettings};
+use crate::http::ApiError;
+use crate::limit::Limiter;
+use crate::model::{ModelSettings, Models};
+use crate::outbound;
+use crate::secret::{Sealer, Secrets};
+use crate::session::Sessions;
+use crate::store::Store;
+use crate::turn::{TurnSettings, Turns};
+
+/// The application: cheap to clone, one a process.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    config: Config,
+    clock: Clock,
+    store: Store,
+    secrets: Secrets,
+    client: reqwest::Client,
+    egress: Egress,
+    gatekeeper: Gatekeeper,
+    admissions: Admissions,
+    tasks: TaskTracker,
+    turns: OnceLock<Turns>,
+}
+
+/// What cannot be set up at the start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The HTTP client.
+    #[error(transparent)]
+    Outbound(#[from] outbound::OutboundError),
+    /// The client for addresses that users name.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+}
+
+impl App {
+    /// The application in the cloud: the table and the secret of the region, reached through our own HTTP client.
+    ///
+    /// # Errors
+    /// Where the HTTP client cannot be built.
+    pub fn in_the_cloud(config: Config, clock: Clock) -> Result<Self, AppError> {
+        let client = outbound::client(config.tls_roots, config.connect_timeout)?;
+        let store = Store::new(dynamodb(&config, outbound::sdk_transport(client.clone())), config.table.clone());
+        Self::assemble(config, clock, store, client)
+    }
+
+    /// The application over a table that is at hand.
+    ///
+    /// # Errors
+    /// Where the HTTP client cannot be built.
+    pub fn over(config: Config, clock: Clock, store: Store) -> Result<Self, AppError> {
+        let client = outbound::client(config.tls_roots, config.connect_timeout)?;
+        Self::assemble(config, clock, store, client)
+    }
+
+    fn assemble(config: Config, clock: Clock, store: Store, client: reqwest::Client) -> Result<Self, AppError> {
+        let secrets = match &config.secret {
+            None => Secrets::environment(config.secrets.clone()),
+            Some(name) => {
+                let manager = secrets_manager(&config, outbound::sdk_transport(client.clone()));
+                Secrets::manager(manager, name.clone(), config.secret_ttl, clock.clone())
+            }
+        };
+        let limiter = Limiter::new(store.clone(), clock.clone());
+        let sessions = Sessions::new(store.clone(), clock.clone(), config.session_ttl);
+        Ok(Self(Arc::new(Parts {
+            egress: Egress::new(outbound::tls(config.tls_roots)?, EgressSettings::default())?,
+            gatekeeper: Gatekeeper::new(store.clone(), clock.clone()),
+            admissions: Admissions::new(store.clone(), clock.clone(), limiter, sessions),
+            tasks: TaskTracker::new(),
+            turns: OnceLock::new(),
+            config,
+            clock,
+            store,
+            secrets,
+            client,
+        })))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Who checks keys.
+    #[must_use]
+    pub fn gatekeeper(&self) -> &Gatekeeper {
+        &self.0.gatekeeper
+    }
+
+    /// Who lets callers in.
+    #[must_use]
+    pub fn admissions(&self) -> &Admissions {
+        &self.0.admissions
+    }
+
+    /// Who runs turns.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        self.0.turns.get_or_init(|| {
+            let config = &self.0.config;
+            let settings = ModelSettings {
+                first_byte_timeout: config.first_byte_timeout,
+                idle_timeout: config.idle_timeout,
+                attempts: config.model_attempts,
+                base_urls: config.base_urls.clone(),
+                demo_delay: config.demo_delay,
+                ..ModelSettings::default()
+            };
+            Turns::new(
+                self.0.store.clone(),
+                Models::new(self.0.client.clone(), settings, Arc::new(self.0.secrets.clone())),
+                self.0.egress.clone(),
+                self.0.clock.clone(),
+                TurnSettings { limit: config.turn_limit, session_ttl: config.session_ttl },
+                self.0.tasks.clone(),
+            )
+        })
+    }
+
+    /// The turns that run, to be waited for before the process ends.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// What opens sealed texts.
+    ///
+    /// # Errors
+    /// Where the sealing keys cannot be had.
+    pub async fn sealer(&self) -> Result<Sealer, ApiError> {
+        let keys = self.0.secrets.get("ORRERY_SEALING_KEYS").await.map_err(ApiError::internal)?;
+        Sealer::new(keys.as_ref()).map_err(ApiError::internal)
+    }
+}
+
+/// The table's client: region, credentials and endpoint from the settings.
+#[expect(clippy::disallowed_methods, reason = "the table's client is made here")]
+fn dynamodb(config: &Config, transport: SharedHttpClient) -> aws_sdk_dynamodb::Client {
+    let aws = &config.aws;
+    let mut builder = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(aws.region.clone()))
+        .http_client(transport);
+    builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
+    builder.set_credentials_provider(credentials(config).map(Into::into));
+    aws_sdk_dynamodb::Client::from_conf(builder.build())
+}
+
+fn secrets_manager(config: &Config, transport: SharedHttpClient) -> aws_sdk_secretsmanager::Client {
+    let aws = &config.aws;
+    let mut builder = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+        .region(Region::new(aws.region.clone()))
+        .http_client(transport);
+    builder.set_endpoint_url(aws.secrets_endpoint.clone());
+    builder.set_credentials_provider(credentials(config).map(Into::into));
+    aws_sdk_secretsmanager::Client::from_conf(builder.build())
+}
+
+fn credentials(config: &Config) -> Option<aws_sdk_dynamodb::config::SharedCredentialsProvider> {
+    let (id, secret, token) = config.aws.credentials.as_ref()?;
+    let token = token.as_ref().map(|token| token.expose_secret().to_owned());
+    let credentials = Credentials::new(id, secret.expose_secret(), token, None, "environment");
+    Some(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(credentials))
+}

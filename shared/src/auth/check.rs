@@ -1,0 +1,313 @@
+//! The check at the door. It reads everything that a decision needs in one round trip, and writes nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Idempotency, KeyHash, Kind, Presented, Scope};
+use crate::agent::{Agent, AgentError, origin};
+use crate::clock::Clock;
+use crate::id::{AgentId, TenantId};
+use crate::limit::{Bucket, PlanLimit, Rate, budget_left};
+use crate::store::{Gate, GateRequest, IdempotencyItem, InboundWebhook, KeyItem, Store, StoreError};
+
+/// How many keys' owners are remembered.
+const HINTS: usize = 4096;
+
+/// An endpoint that takes keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The OpenAI-compatible chat.
+    ChatCompletions,
+    /// The OpenAI-compatible list of models.
+    Models,
+    /// The inbound webhook.
+    Webhook,
+    /// The widget's chat.
+    WidgetChat,
+}
+
+impl Endpoint {
+    const fn scope(self) -> Scope {
+        match self {
+            Self::ChatCompletions | Self::Models => Scope::Chat,
+            Self::Webhook => Scope::Webhook,
+            Self::WidgetChat => Scope::Widget,
+        }
+    }
+
+    /// As sessions and logs name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "openai",
+            Self::Models => "models",
+            Self::Webhook => "webhook",
+            Self::WidgetChat => "widget",
+        }
+    }
+
+    /// The identity of the bucket that it takes from: the agent's, or for the widget the key's.
+    fn bucket(self, agent: Option<&AgentId>, key: &KeyHash) -> String {
+        match (self, agent) {
+            (Self::WidgetChat, _) | (_, None) => format!("{}#key#{}", self.name(), key.as_str()),
+            (_, Some(agent)) => format!("{}#agent#{agent}", self.name()),
+        }
+    }
+
+    /// The documented requests a minute, or the agent's own.
+    fn rate(self, agent: &Agent) -> Rate {
+        let own = &agent.document.limits.requests_per_minute;
+        Rate::per_minute(match self {
+            Self::ChatCompletions => own.openai.unwrap_or(30),
+            Self::Models => 60,
+            Self::Webhook => own.webhook.unwrap_or(60),
+            Self::WidgetChat => own.widget.unwrap_or(20),
+        })
+    }
+}
+
+/// Who calls. Only a [`Check`] makes one.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who pays.
+    pub tenant: TenantId,
+    /// Whom they talk to.
+    pub agent: Agent,
+    /// The agent's inbound webhooks by id.
+    pub webhooks: std::collections::BTreeMap<String, InboundWebhook>,
+    /// By which endpoint.
+    pub endpoint: Endpoint,
+    /// The tokens left this month, `None` for no limit; or the plan's limit that is reached.
+    pub budget: Result<Option<u64>, PlanLimit>,
+    /// The buckets to take from, and when each is full again by what was read.
+    pub buckets: Vec<(Bucket, Option<i64>)>,
+    /// The request that came with the same idempotency key.
+    pub earlier: Option<IdempotencyItem>,
+    key: KeyItem,
+}
+
+impl Caller {
+    /// The key that opened the door.
+    #[must_use]
+    pub const fn key(&self) -> &KeyItem {
+        &self.key
+    }
+}
+
+/// Why a caller is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No key came, or none that is known.
+    #[error("the key is missing or unknown")]
+    Unknown,
+    /// The key was revoked, or another took its place.
+    #[error("the key is disabled")]
+    Disabled,
+    /// The key's time is over.
+    #[error("the key has expired")]
+    Expired,
+    /// The key belongs to another agent.
+    #[error("the key is for another agent")]
+    OtherAgent,
+    /// The key is not for this part of the API.
+    #[error("the key is not for this endpoint")]
+    WrongKind,
+    /// The key, or the widget, is not for pages of this origin.
+    #[error("the origin is not allowed")]
+    Origin,
+    /// The agent's widget is switched off.
+    #[error("the widget is not enabled")]
+    WidgetDisabled,
+    /// The agent is gone.
+    #[error("the agent is gone")]
+    NoAgent,
+    /// The agent's document cannot be read.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the check works with; one for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Gatekeeper {
+    store: Store,
+    clock: Clock,
+    /// To whom a key belonged when it was last seen. It decides what is read ahead, and nothing else.
+    hints: Arc<Mutex<HashMap<KeyHash, (TenantId, AgentId)>>>,
+}
+
+impl Gatekeeper {
+    /// Over this table, by this clock.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, hints: Arc::default() }
+    }
+
+    fn hint(&self, key: &KeyHash) -> Option<(TenantId, AgentId)> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn remember(&self, key: KeyHash, item: &KeyItem) {
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        if hints.len() >= HINTS {
+            hints.clear();
+        }
+        hints.insert(key, (item.tenant.clone(), item.agent.clone()));
+    }
+}
+
+/// What is checked, built up like a sentence: `Check::key(presented, endpoint).for_agent(id).by(&gatekeeper)`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    presented: Presented,
+    endpoint: Endpoint,
+    agent: Option<AgentId>,
+    origin: Option<Asker>,
+    idempotency: Option<String>,
+}
+
+impl Check {
+    /// The key must open this endpoint.
+    #[must_use]
+    pub const fn key(presented: Presented, endpoint: Endpoint) -> Self {
+        Self { presented, endpoint, agent: None, origin: None, idempotency: None }
+    }
+
+    /// It must be this agent's.
+    #[must_use]
+    pub fn for_agent(mut self, agent: AgentId) -> Self {
+        self.agent = Some(agent);
+        self
+    }
+
+    /// It must be allowed from this `Origin` header, if there is one.
+    #[must_use]
+    pub fn from_origin(mut self, header: Option<&str>) -> Self {
+        self.origin = header.map(|header| Asker(origin::normalise(header)));
+        self
+    }
+
+    /// An earlier request with the same idempotency key is read along.
+    #[must_use]
+    pub fn with_idempotency(mut self, idempotency: Option<&Idempotency>) -> Self {
+        self.idempotency = idempotency.map(|idempotency| idempotency.hash.clone());
+        self
+    }
+
+    /// Asks for everything, and decides.
+    ///
+    /// # Errors
+    /// The first thing that stands against it.
+    pub async fn by(self, gatekeeper: &Gatekeeper) -> Result<Caller, AuthError> {
+        let hash = self.presented.hash().ok_or(AuthError::Unknown)?.clone();
+        let now = gatekeeper.clock.now();
+        let month = now.strftime("%Y-%m").to_string();
+        let hint = gatekeeper.hint(&hash);
+        let identity = self.endpoint.bucket(self.agent.as_ref(), &hash);
+        let own_identity = format!("own#key#{}", hash.as_str());
+        let request = GateRequest {
+            key: Some(hash.as_str().to_owned()),
+            agent: self.agent.clone().or_else(|| hint.as_ref().map(|(_, agent)| agent.clone())),
+            buckets: vec![identity.clone(), own_identity.clone()],
+            tenant: hint.map(|(tenant, _)| (tenant, month.clone())),
+            idempotency: self.idempotency.clone(),
+        };
+        let mut gate = gatekeeper.store.read_gate(&request).await?;
+        let key = gate.key.take().ok_or(AuthError::Unknown)?;
+        self.check_key(&key, now.as_millisecond())?;
+        read_the_rest(&gatekeeper.store, &request, &key, month, &mut gate).await?;
+        gatekeeper.remember(hash, &key);
+
+        let item = gate.agent.take().filter(|agent| agent.tenant == key.tenant && agent.id == key.agent);
+        let item = item.ok_or(AuthError::NoAgent)?;
+        let webhooks = item.webhooks.clone();
+        let agent = Agent::try_from(item)?;
+        self.check_agent(&agent)?;
+        let budget = budget_left(gate.tenant.as_ref(), gate.usage);
+
+        let mut read = gate.buckets.into_iter();
+        let mut buckets = vec![(Bucket { identity, rate: self.endpoint.rate(&agent) }, read.next().flatten())];
+        if let Some(own) = key.requests_per_minute {
+            buckets.push((Bucket { identity: own_identity, rate: Rate::per_minute(own) }, read.next().flatten()));
+        }
+        let earlier =
+            gate.idempotency.filter(|earlier| earlier.tenant == key.tenant && earlier.lapses_at > now.as_millisecond());
+        Ok(Caller {
+            tenant: key.tenant.clone(),
+            agent,
+            webhooks,
+            endpoint: self.endpoint,
+            budget,
+            buckets,
+            earlier,
+            key,
+        })
+    }
+
+    fn check_key(&self, key: &KeyItem, now_ms: i64) -> Result<(), AuthError> {
+        if !key.enabled {
+            return Err(AuthError::Disabled);
+        }
+        if key.expires_at.is_some_and(|expires| expires <= now_ms) {
+            return Err(AuthError::Expired);
+        }
+        if self.agent.as_ref().is_some_and(|agent| *agent != key.agent) {
+            return Err(AuthError::OtherAgent);
+        }
+        let scope = self.endpoint.scope();
+        let of_its_kind = key.kind.parse::<Kind>().is_ok_and(|kind| kind.scopes().contains(&scope));
+        let of_its_own = key.scopes.is_empty() || key.scopes.iter().any(|own| own == scope.name());
+        if !of_its_kind || !of_its_own {
+            return Err(AuthError::WrongKind);
+        }
+        self.check_origin(&key.origins)
+    }
+
+    fn check_agent(&self, agent: &Agent) -> Result<(), AuthError> {
+        if self.endpoint != Endpoint::WidgetChat {
+            return Ok(());
+        }
+        if !agent.document.widget.enabled {
+            return Err(AuthError::WidgetDisabled);
+        }
+        self.check_origin(&agent.document.widget.allowed_origins)
+    }
+
+    fn check_origin(&self, allowed: &[String]) -> Result<(), AuthError> {
+        let Some(Asker(asker)) = &self.origin else { return Ok(()) };
+        let is_among = |asker: &String| allowed.iter().any(|one| origin::normalise(one).as_ref() == Some(asker));
+        if allowed.is_empty() || asker.as_ref().is_some_and(is_among) { Ok(()) } else { Err(AuthError::Origin) }
+    }
+}
+
+/// The origin of the page that asks; `None` for one that cannot be named (`null`), which no list allows.
+#[derive(Clone, Debug)]
+struct Asker(Option<String>);
+
+/// Reads what could not be known before the key was: on a key's first request, and where the hint was out of date.
+async fn read_the_rest(
+    store: &Store,
+    asked: &GateRequest,
+    key: &KeyItem,
+    month: String,
+    gate: &mut Gate,
+) -> Result<(), StoreError> {
+    let agent = (asked.agent.as_ref() != Some(&key.agent)).then(|| key.agent.clone());
+    let tenant =
+        (asked.tenant.as_ref().map(|(tenant, _)| tenant) != Some(&key.tenant)).then(|| (key.tenant.clone(), month));
+    if agent.is_none() && tenant.is_none() {
+        return Ok(());
+    }
+    let rest = store
+        .read_gate(&GateRequest { agent: agent.clone(), tenant: tenant.clone(), ..GateRequest::default() })
+        .await?;
+    if agent.is_some() {
+        gate.agent = rest.agent;
+    }
+    if tenant.is_some() {
+        (gate.tenant, gate.usage) = (rest.tenant, rest.usage);
+    }
+    Ok(())
+}

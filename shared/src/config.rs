@@ -1,0 +1,212 @@
+//! The settings, read from the environment once. A wrong one stops the start and is named.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::outbound::TlsRoots;
+
+/// Everything that can be set. The field's variable and its default stand beside it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `ORRERY_TABLE` (`orrery`): the table's name.
+    pub table: String,
+    /// `ORRERY_SECRET` (unset): the name of the secret in Secrets Manager that holds keys; where it is unset they come
+    /// from the environment.
+    pub secret: Option<String>,
+    /// `ORRERY_SECRET_TTL_SECONDS` (300): how long the secret is kept before it is read again.
+    pub secret_ttl: Duration,
+    /// `ORRERY_TURN_SECONDS` (600): the longest turn.
+    pub turn_limit: Duration,
+    /// `ORRERY_SESSION_DAYS` (30): how long a session is kept after its last turn.
+    pub session_ttl: Duration,
+    /// `ORRERY_CONNECT_TIMEOUT_MS` (5000): to a connection with a model's provider.
+    pub connect_timeout: Duration,
+    /// `ORRERY_FIRST_BYTE_TIMEOUT_MS` (60000): to the first event of a model's answer.
+    pub first_byte_timeout: Duration,
+    /// `ORRERY_IDLE_TIMEOUT_MS` (60000): between two events of a model's answer.
+    pub idle_timeout: Duration,
+    /// `ORRERY_MODEL_ATTEMPTS` (3): how often one model is asked before the next one is.
+    pub model_attempts: u32,
+    /// `ORRERY_DEMO_DELAY_MS` (30): between two words of the demo model.
+    pub demo_delay: Duration,
+    /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included.
+    pub base_urls: BTreeMap<String, Url>,
+    /// `ORRERY_TLS_ROOTS` (`bundled`): `bundled` or `system`, the certificate authorities that are trusted.
+    pub tls_roots: TlsRoots,
+    /// `AWS_LAMBDA_LOG_LEVEL`, or `ORRERY_LOG` (`info`): what is logged, as a `tracing` filter.
+    pub log: String,
+    /// How AWS is reached.
+    pub aws: Aws,
+    /// The variables that hold secrets: `*_API_KEY` and `ORRERY_SEALING_KEYS`.
+    pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three
+/// credentials, as Lambda sets them.
+#[derive(Clone, Debug, Default)]
+pub struct Aws {
+    /// The region; `us-east-1` where none is set.
+    pub region: String,
+    /// The table's endpoint, where it is not the region's own.
+    pub dynamodb_endpoint: Option<String>,
+    /// Secrets Manager's endpoint, where it is not the region's own.
+    pub secrets_endpoint: Option<String>,
+    /// Who calls: access key, secret key, session token.
+    pub credentials: Option<(String, SecretString, Option<SecretString>)>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {name} cannot be used: {reason}")]
+pub struct ConfigError {
+    name: String,
+    reason: String,
+}
+
+impl Config {
+    /// Reads this process's environment.
+    ///
+    /// # Errors
+    /// The first variable whose value cannot be used.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::read(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// Reads the given variables. Empty ones count as unset.
+    ///
+    /// # Errors
+    /// The first variable whose value cannot be used.
+    pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let all: BTreeMap<String, String> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let vars = Variables(&all);
+        let log = vars.text("AWS_LAMBDA_LOG_LEVEL").or_else(|| vars.text("ORRERY_LOG"));
+        Ok(Self {
+            table: vars.text("ORRERY_TABLE").unwrap_or_else(|| "orrery".to_owned()),
+            secret: vars.text("ORRERY_SECRET"),
+            secret_ttl: Duration::from_secs(vars.number("ORRERY_SECRET_TTL_SECONDS", 300, 1, 86_400)?),
+            turn_limit: Duration::from_secs(vars.number("ORRERY_TURN_SECONDS", 600, 1, 900)?),
+            session_ttl: Duration::from_secs(86_400 * vars.number("ORRERY_SESSION_DAYS", 30, 1, 3650)?),
+            connect_timeout: vars.millis("ORRERY_CONNECT_TIMEOUT_MS", 5_000)?,
+            first_byte_timeout: vars.millis("ORRERY_FIRST_BYTE_TIMEOUT_MS", 60_000)?,
+            idle_timeout: vars.millis("ORRERY_IDLE_TIMEOUT_MS", 60_000)?,
+            model_attempts: u32::try_from(vars.number("ORRERY_MODEL_ATTEMPTS", 3, 1, 10)?).unwrap_or(3),
+            demo_delay: Duration::from_millis(vars.number("ORRERY_DEMO_DELAY_MS", 30, 0, 60_000)?),
+            base_urls: vars.base_urls()?,
+            tls_roots: match vars.text("ORRERY_TLS_ROOTS").as_deref() {
+                None | Some("bundled") => TlsRoots::Bundled,
+                Some("system") => TlsRoots::System,
+                Some(_) => return Err(error("ORRERY_TLS_ROOTS", "it is bundled or system")),
+            },
+            log: log.unwrap_or_else(|| "info".to_owned()).to_lowercase(),
+            aws: vars.aws(),
+            secrets: all
+                .iter()
+                .filter(|(name, _)| name.ends_with("_API_KEY") || *name == "ORRERY_SEALING_KEYS")
+                .map(|(name, value)| (name.clone(), SecretString::from(value.clone())))
+                .collect(),
+        })
+    }
+}
+
+fn error(name: &str, reason: impl Display) -> ConfigError {
+    ConfigError { name: name.to_owned(), reason: reason.to_string() }
+}
+
+struct Variables<'a>(&'a BTreeMap<String, String>);
+
+impl Variables<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+        self.0.get(name).map(|value| value.parse().map_err(|reason| error(name, reason))).transpose()
+    }
+
+    fn number(&self, name: &str, default: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+        let value = self.parse(name)?.unwrap_or(default);
+        if (least..=most).contains(&value) {
+            Ok(value)
+        } else {
+            Err(error(name, format_args!("it is a whole number from {least} to {most}, not {value}")))
+        }
+    }
+
+    fn millis(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+        Ok(Duration::from_millis(self.number(name, default, 1, 900_000)?))
+    }
+
+    fn base_urls(&self) -> Result<BTreeMap<String, Url>, ConfigError> {
+        let mut urls = BTreeMap::new();
+        for name in self.0.keys() {
+            let Some(provider) = name.strip_suffix("_BASE_URL") else { continue };
+            let Some(url) = self.parse::<Url>(name)? else { continue };
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(error(name, "it is an http or https URL"));
+            }
+            urls.insert(provider.to_lowercase().replace('_', "-"), url);
+        }
+        Ok(urls)
+    }
+
+    fn aws(&self) -> Aws {
+        let any = || self.text("AWS_ENDPOINT_URL");
+        Aws {
+            region: self
+                .text("AWS_REGION")
+                .or_else(|| self.text("AWS_DEFAULT_REGION"))
+                .unwrap_or_else(|| "us-east-1".to_owned()),
+            dynamodb_endpoint: self.text("AWS_ENDPOINT_URL_DYNAMODB").or_else(any),
+            secrets_endpoint: self.text("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(any),
+            credentials: self.text("AWS_ACCESS_KEY_ID").zip(self.text("AWS_SECRET_ACCESS_KEY")).map(|(id, secret)| {
+                (id, SecretString::from(secret), self.text("AWS_SESSION_TOKEN").map(SecretString::from))
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn an_empty_environment_is_enough() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.table, "orrery");
+        assert_eq!(config.turn_limit, Duration::from_secs(600));
+        assert!(config.secrets.is_empty() && config.base_urls.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_name() {
+        for (name, value) in [
+            ("ORRERY_TURN_SECONDS", "soon"),
+            ("ORRERY_TURN_SECONDS", "901"),
+            ("ORRERY_TLS_ROOTS", "none"),
+            ("OLLAMA_BASE_URL", "not a url"),
+            ("OLLAMA_BASE_URL", "ftp://example.com"),
+        ] {
+            assert!(read(&[(name, value)]).unwrap_err().to_string().contains(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn base_urls_are_kept_by_provider_and_secrets_never_show() {
+        let config = read(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/x/v1"), ("OPENAI_API_KEY", "sk-plain")]).unwrap();
+        assert_eq!(config.base_urls["openai"].path(), "/x/v1");
+        assert!(config.secrets.contains_key("OPENAI_API_KEY"));
+        assert!(!format!("{config:?}").contains("sk-plain"));
+    }
+}

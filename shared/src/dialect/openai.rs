@@ -1,0 +1,236 @@
+//! OpenAI's dialect: chat completions, their chunks, models and errors.
+//! <https://platform.openai.com/docs/api-reference/chat>
+
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::http::{ApiError, ErrorKind, Frame};
+use crate::id::{CompletionId, TraceId};
+use crate::model::{Stop, Usage};
+use crate::turn::{Answer, TurnEvent, TurnStream};
+
+/// A failure.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErrorResponse {
+    /// What went wrong.
+    pub error: ErrorBody,
+}
+
+/// What went wrong.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// For people.
+    pub message: String,
+    /// The family.
+    pub r#type: &'static str,
+    /// The field that is wrong.
+    pub param: Option<&'static str>,
+    /// For programs.
+    pub code: Option<&'static str>,
+}
+
+impl From<&ApiError> for ErrorResponse {
+    fn from(error: &ApiError) -> Self {
+        let r#type = match error.kind {
+            ErrorKind::OverPlan => "insufficient_quota",
+            ErrorKind::RateLimited => "rate_limit_error",
+            ErrorKind::AgentFailed | ErrorKind::Internal | ErrorKind::Unavailable => "server_error",
+            ErrorKind::InvalidRequest
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Forbidden
+            | ErrorKind::NotFound
+            | ErrorKind::MethodNotAllowed
+            | ErrorKind::Conflict
+            | ErrorKind::TooLarge
+            | ErrorKind::Mismatch => "invalid_request_error",
+        };
+        // The SDKs and their users know one code for every key that does not work.
+        let code = if error.kind == ErrorKind::Unauthenticated { Some("invalid_api_key") } else { error.code };
+        let message = match error.details.as_slice() {
+            [] => error.message.to_string(),
+            details => format!("{}: {}", error.message, details.join("; ")),
+        };
+        Self { error: ErrorBody { message, r#type, param: error.param, code } }
+    }
+}
+
+/// A complete answer.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct ChatCompletion {
+    /// `chatcmpl-…`.
+    pub id: String,
+    /// Always `chat.completion`.
+    pub object: &'static str,
+    /// When the turn began, in seconds since the Unix epoch.
+    pub created: i64,
+    /// The agent's model.
+    pub model: String,
+    /// One choice.
+    pub choices: Vec<Choice>,
+    /// The provider's figures, over all rounds.
+    pub usage: CompletionUsage,
+}
+
+/// The answer itself.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Choice {
+    /// Always 0.
+    pub index: u32,
+    /// What was said.
+    pub message: AssistantMessage,
+    /// Always `null`.
+    pub logprobs: Option<()>,
+    /// `stop`, `length` or `content_filter`.
+    pub finish_reason: &'static str,
+}
+
+/// What was said.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AssistantMessage {
+    /// Always `assistant`.
+    pub role: &'static str,
+    /// The text.
+    pub content: String,
+    /// Always `null`: a refusal is told in the text.
+    pub refusal: Option<String>,
+}
+
+/// Tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CompletionUsage {
+    /// Read.
+    pub prompt_tokens: u64,
+    /// Written.
+    pub completion_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+}
+
+/// The models of an agent.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ModelList {
+    /// Always `list`.
+    pub object: &'static str,
+    /// The agent's model.
+    pub data: Vec<ModelInfo>,
+}
+
+/// A model.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ModelInfo {
+    /// Its name.
+    pub id: String,
+    /// Always `model`.
+    pub object: &'static str,
+    /// When the agent was last changed, in seconds since the Unix epoch.
+    pub created: i64,
+    /// The provider.
+    pub owned_by: String,
+}
+
+impl From<Usage> for CompletionUsage {
+    fn from(usage: Usage) -> Self {
+        Self { prompt_tokens: usage.input_tokens, completion_tokens: usage.output_tokens, total_tokens: usage.total() }
+    }
+}
+
+/// A completion's id: the turn's, under OpenAI's prefix.
+fn completion_id(trace: &TraceId) -> String {
+    let bare = trace.as_str().trim_start_matches(TraceId::PREFIX);
+    format!("{}{bare}", CompletionId::PREFIX)
+}
+
+const fn finish_reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::EndTurn | Stop::ToolUse | Stop::Pause => "stop",
+        Stop::MaxTokens => "length",
+        Stop::Refusal => "content_filter",
+    }
+}
+
+/// The answer as one body.
+#[must_use]
+pub fn completion(answer: Answer, model: &str) -> ChatCompletion {
+    ChatCompletion {
+        id: completion_id(&answer.trace),
+        object: "chat.completion",
+        created: answer.started_at.div_euclid(1000),
+        model: model.to_owned(),
+        choices: vec![Choice {
+            index: 0,
+            finish_reason: finish_reason(answer.stop),
+            message: AssistantMessage { role: "assistant", content: answer.text, refusal: None },
+            logprobs: None,
+        }],
+        usage: answer.usage.into(),
+    }
+}
+
+/// What all chunks of a stream share.
+#[derive(Clone, Debug)]
+pub struct Chunks {
+    id: String,
+    created: i64,
+    model: String,
+    include_usage: bool,
+}
+
+impl Chunks {
+    /// The chunks of a turn that begins at `started_at` (milliseconds since the Unix epoch).
+    #[must_use]
+    pub fn new(trace: &TraceId, started_at: i64, model: &str, include_usage: bool) -> Self {
+        Self { id: completion_id(trace), created: started_at.div_euclid(1000), model: model.to_owned(), include_usage }
+    }
+
+    /// The stream: the role, the text as it comes, why it ended, its usage where that was asked for, and `[DONE]`. A
+    /// failure is an error frame, and the end: nothing that looks like success comes after it.
+    pub fn frames(self, events: TurnStream) -> impl Stream<Item = Frame> + Send {
+        let role = self.chunk(json!({ "role": "assistant" }), None);
+        let begin = futures::stream::once(async { role });
+        begin.chain(events.flat_map(move |event| {
+            futures::stream::iter(match event {
+                TurnEvent::Text(text) => vec![self.chunk(json!({ "content": text }), None)],
+                TurnEvent::ToolStarted { .. } | TurnEvent::ToolFinished { .. } => Vec::new(),
+                TurnEvent::Finished(answer) => self.end(&answer),
+                TurnEvent::Failed(failure) => vec![frame(&json!({
+                    "error": { "message": failure.public_message(), "type": "server_error", "param": null, "code": "agent_error" },
+                }))],
+            })
+        }))
+    }
+
+    fn end(&self, answer: &Answer) -> Vec<Frame> {
+        let mut frames = vec![self.chunk(json!({}), Some(finish_reason(answer.stop)))];
+        if self.include_usage {
+            let mut last = self.body(json!([]));
+            last["usage"] = json!(CompletionUsage::from(answer.usage));
+            frames.push(frame(&last));
+        }
+        frames.push(Frame { event: None, data: "[DONE]".to_owned() });
+        frames
+    }
+
+    fn chunk(&self, delta: Value, finish_reason: Option<&str>) -> Frame {
+        frame(&self.body(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason }])))
+    }
+
+    fn body(&self, choices: Value) -> Value {
+        let mut body = json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        });
+        if self.include_usage {
+            body["usage"] = Value::Null;
+        }
+        body
+    }
+}
+
+fn frame(data: &Value) -> Frame {
+    Frame { event: None, data: data.to_string() }
+}

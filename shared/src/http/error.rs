@@ -1,0 +1,208 @@
+//! One error for every layer: what the caller is told, and what the log is told.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Duration;
+
+use crate::auth::{AuthError, SignatureError};
+use crate::limit::{LimitError, PlanLimit};
+use crate::session::SessionError;
+use crate::store::StoreError;
+use crate::turn::TurnFailure;
+
+/// What kind of failure it is. A dialect gives each kind its status and code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The body is no JSON, or not what the endpoint takes.
+    InvalidRequest,
+    /// The key is missing, unknown, expired or disabled; or a signature is.
+    Unauthenticated,
+    /// The key is for something else, or something is switched off.
+    Forbidden,
+    /// The plan's limit is reached.
+    OverPlan,
+    /// There is no such thing.
+    NotFound,
+    /// The path takes other methods.
+    MethodNotAllowed,
+    /// The same request is still running.
+    Conflict,
+    /// The body is too large.
+    TooLarge,
+    /// The idempotency key came with another body before.
+    Mismatch,
+    /// The rate limit is reached.
+    RateLimited,
+    /// The agent could not answer.
+    AgentFailed,
+    /// Our fault.
+    Internal,
+    /// The table does not answer; later it may.
+    Unavailable,
+}
+
+/// A failure at the boundary.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What kind.
+    pub kind: ErrorKind,
+    /// What the caller is told.
+    pub message: Cow<'static, str>,
+    /// A word for programs, where the kind alone does not say it.
+    pub code: Option<&'static str>,
+    /// The field that is wrong.
+    pub param: Option<&'static str>,
+    /// Everything that is wrong with the body, a line a field.
+    pub details: Vec<String>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+    /// What the log is told, and nobody else.
+    #[source]
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            code: None,
+            param: None,
+            details: Vec::new(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// With a word for programs.
+    #[must_use]
+    pub const fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// With the field that is wrong.
+    #[must_use]
+    pub const fn param(mut self, param: &'static str) -> Self {
+        self.param = Some(param);
+        self
+    }
+
+    /// With everything that is wrong.
+    #[must_use]
+    pub fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// With the time to wait.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// With its cause, for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Something of ours went wrong.
+    pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Internal, "Something went wrong on our side.").because(source)
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        use ErrorKind::{Forbidden, NotFound, Unauthenticated};
+        match error {
+            AuthError::Unknown => {
+                Self::new(Unauthenticated, "Missing or invalid API key. Use Bearer header or ?key= param.")
+                    .code("invalid_api_key")
+            }
+            AuthError::Disabled => Self::new(Unauthenticated, "API key is disabled.").code("api_key_disabled"),
+            AuthError::Expired => Self::new(Unauthenticated, "API key has expired.").code("api_key_expired"),
+            AuthError::OtherAgent => {
+                Self::new(Forbidden, "API key is not authorized for this agent.").code("agent_mismatch")
+            }
+            AuthError::WrongKind => {
+                Self::new(Forbidden, "API key is not authorized for this endpoint.").code("endpoint_mismatch")
+            }
+            AuthError::Origin => Self::new(Forbidden, "Origin not allowed.").code("origin_not_allowed"),
+            AuthError::WidgetDisabled => {
+                Self::new(Forbidden, "Widget is not enabled for this agent.").code("widget_disabled")
+            }
+            AuthError::NoAgent => Self::new(NotFound, "Agent not found.").code("agent_not_found"),
+            AuthError::Agent(source) => Self::internal(source),
+            AuthError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<LimitError> for ApiError {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Refused { retry_after, .. } => {
+                Self::new(ErrorKind::RateLimited, "Too many requests. Please try again later.")
+                    .code("rate_limit_exceeded")
+                    .retry_after(retry_after)
+            }
+            LimitError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<PlanLimit> for ApiError {
+    fn from(limit: PlanLimit) -> Self {
+        Self::new(ErrorKind::OverPlan, limit.to_string()).code("quota_exceeded")
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Busy => {
+                Self::new(ErrorKind::RateLimited, "Another message of this session is still being answered.")
+                    .code("session_busy")
+                    .retry_after(Duration::from_secs(2))
+            }
+            SessionError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<SignatureError> for ApiError {
+    fn from(error: SignatureError) -> Self {
+        let message = match error {
+            SignatureError::Missing => "Missing webhook signature",
+            SignatureError::Wrong => "Invalid webhook signature",
+        };
+        Self::new(ErrorKind::Unauthenticated, message).code("invalid_signature")
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Contended => {
+                Self::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
+                    .code("unavailable")
+                    .retry_after(Duration::from_secs(1))
+                    .because(error)
+            }
+            StoreError::Refused(_) | StoreError::Malformed(_) => Self::internal(error),
+        }
+    }
+}
+
+/// The turn itself has written the cause into the log.
+impl From<TurnFailure> for ApiError {
+    fn from(failure: TurnFailure) -> Self {
+        Self::new(ErrorKind::AgentFailed, failure.public_message()).code("agent_error")
+    }
+}

@@ -1,0 +1,299 @@
+//! One request and its reply: the body as it came, the headers that every reply carries, and the log's one line about a
+//! failure.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::Instant;
+
+use super::{ApiError, ErrorKind};
+use crate::admission::{Admission, Admissions};
+use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented};
+use crate::dialect::Dialect;
+use crate::id::RequestId;
+use crate::limit::RateStatus;
+use crate::telemetry;
+use crate::turn::{Begun, TurnInput, TurnRequest, TurnStream, Turns};
+
+/// The largest body, in bytes; Lambda's own limit is 6 MB.
+pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// The longest idempotency key, in characters.
+const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+
+/// When the invocation ends; [`crate::lambda`] puts it into the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// A request, and what its reply will carry.
+#[derive(Debug)]
+pub struct Exchange {
+    dialect: Dialect,
+    function: &'static str,
+    id: RequestId,
+    parts: Parts,
+    body: Bytes,
+    /// Who may read the reply in a browser.
+    cors: Cors,
+    /// How the most binding bucket stands.
+    rate: Option<RateStatus>,
+    /// For the log.
+    agent: Option<String>,
+}
+
+/// What a reply says to browsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// Nothing: the endpoint is for servers.
+    None,
+    /// Pages of every origin may read it.
+    Any,
+    /// Pages of the origin that asked may read it.
+    Asker,
+}
+
+impl Exchange {
+    /// Takes a request in, with its body.
+    ///
+    /// # Errors
+    /// The finished reply to a body that is too large, or does not arrive.
+    #[expect(clippy::result_large_err, reason = "both sides are used at once and once")]
+    pub async fn read(
+        dialect: Dialect,
+        function: &'static str,
+        cors: Cors,
+        request: Request<Body>,
+    ) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let mut exchange = Self {
+            dialect,
+            function,
+            id: RequestId::generate(),
+            parts,
+            body: Bytes::new(),
+            cors,
+            rate: None,
+            agent: None,
+        };
+        match Limited::new(body, LARGEST_BODY).collect().await {
+            Ok(body) => {
+                exchange.body = body.to_bytes();
+                Ok(exchange)
+            }
+            Err(error) if error.is::<LengthLimitError>() => Err(exchange.reply(Err(ApiError::new(
+                ErrorKind::TooLarge,
+                format!("The body is larger than {LARGEST_BODY} bytes."),
+            )))),
+            Err(error) => {
+                Err(exchange
+                    .reply(Err(ApiError::new(ErrorKind::InvalidRequest, "The body did not arrive.").because(error))))
+            }
+        }
+    }
+
+    /// The body as it came.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        self.parts.headers.get(name)
+    }
+
+    /// The key that came along.
+    #[must_use]
+    pub fn presented(&self) -> Presented {
+        let authorization = self.parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        Presented::from_request(authorization, self.parts.uri.query())
+    }
+
+    /// The `Origin` header. One that is no text counts as an origin that nobody allows.
+    fn origin(&self) -> Option<&str> {
+        self.parts.headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null"))
+    }
+
+    /// The `Idempotency-Key`, if one came: visible ASCII, neither empty nor too long.
+    fn idempotency_key(&self) -> Result<Option<&str>, ApiError> {
+        let Some(value) = self.parts.headers.get("idempotency-key") else { return Ok(None) };
+        let text = value.to_str().unwrap_or_default();
+        if (1..=LONGEST_IDEMPOTENCY_KEY).contains(&text.len()) {
+            Ok(Some(text))
+        } else {
+            let message = format!("Idempotency-Key is 1 to {LONGEST_IDEMPOTENCY_KEY} visible ASCII characters.");
+            Err(ApiError::new(ErrorKind::InvalidRequest, message).code("invalid_idempotency_key"))
+        }
+    }
+
+    /// The request's `Idempotency-Key` with its body, if it carries one; `scope` is what the key is unique within.
+    ///
+    /// # Errors
+    /// Where the key is none.
+    pub fn idempotency(&self, scope: &[&str]) -> Result<Option<Idempotency>, ApiError> {
+        Ok(self.idempotency_key()?.map(|key| Idempotency::new(scope, key, &self.body)))
+    }
+
+    /// The check of this request's key, and of the page that it comes from.
+    #[must_use]
+    pub fn check(&self, endpoint: Endpoint) -> Check {
+        Check::key(self.presented(), endpoint).from_origin(self.origin())
+    }
+
+    /// Looks whether the caller can be let in; from here on the reply tells how its bucket stands.
+    ///
+    /// # Errors
+    /// Where its bucket is empty, or its plan used up. An answered request that comes again is let in all the same: it
+    /// costs nothing.
+    pub fn let_in(&mut self, admissions: &Admissions, caller: &Caller) -> Result<(), ApiError> {
+        self.agent = Some(caller.agent.id.to_string());
+        let (rate, outcome) = admissions.peek(caller);
+        self.rate = rate.or(self.rate);
+        if caller.earlier.is_some() { Ok(()) } else { outcome }
+    }
+
+    /// Begins the turn of a caller that is let in, or the replay of the one that answered this request before.
+    ///
+    /// # Errors
+    /// Where the stored turn cannot be read.
+    pub fn begin(
+        &mut self,
+        turns: &Turns,
+        caller: Caller,
+        admission: Admission,
+        input: TurnInput,
+    ) -> Result<(Begun, TurnStream), ApiError> {
+        match admission {
+            Admission::Replay(turn) => {
+                let begun = Begun { trace: turn.trace.clone(), started_at: turn.started_at };
+                Ok((begun, Turns::replay(&turn).map_err(ApiError::internal)?))
+            }
+            Admission::Run(admitted) => {
+                self.rate = Some(admitted.rate);
+                let request = TurnRequest {
+                    trace: admitted.trace,
+                    source: caller.endpoint.name(),
+                    agent: caller.agent,
+                    session: admitted.session,
+                    input,
+                    budget: caller.budget.ok().flatten(),
+                    claim: admitted.claim,
+                    key_used: admitted.key_used,
+                    deadline: self.deadline(),
+                };
+                Ok(turns.run(request))
+            }
+        }
+    }
+
+    /// When the invocation ends, if it does.
+    fn deadline(&self) -> Option<Instant> {
+        self.parts.extensions.get::<Deadline>().map(|deadline| deadline.0)
+    }
+
+    /// Notes how the caller's bucket stands: every reply from here on tells it.
+    pub const fn set_rate(&mut self, rate: RateStatus) {
+        self.rate = Some(rate);
+    }
+
+    /// Pages of the asking origin may not read the reply after all.
+    pub const fn refuse_origin(&mut self) {
+        self.cors = Cors::None;
+    }
+
+    /// The reply, with the headers that every one carries. A failure is logged here, once.
+    #[must_use]
+    pub fn reply(self, outcome: Result<Response, ApiError>) -> Response {
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err(error) => {
+                self.log(&error);
+                self.dialect.error(&error)
+            }
+        };
+        let headers = response.headers_mut();
+        if let Some(rate) = self.rate {
+            self.dialect.rate_headers(&rate, headers);
+        }
+        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
+            headers.insert("x-request-id", id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        self.cors_headers(headers);
+        response
+    }
+
+    /// The reply to a browser's question whether it may ask: `methods` it may use, with the headers that it names.
+    /// <https://fetch.spec.whatwg.org/#cors-preflight-fetch>
+    #[must_use]
+    pub fn preflight(self, methods: &'static str) -> Response {
+        let asked = self.parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let mut response = http::StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        let usual = HeaderValue::from_static("authorization, content-type, idempotency-key");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(usual));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        headers.append(header::VARY, HeaderValue::from_static("access-control-request-headers"));
+        self.reply(Ok(response))
+    }
+
+    /// The reply to a method that the path does not take.
+    #[must_use]
+    pub fn method_not_allowed(self, allow: &'static str) -> Response {
+        let method = match &self.parts.method {
+            method if *method == Method::GET || *method == Method::POST => method.to_string(),
+            _ => "This method".to_owned(),
+        };
+        let mut response = self.reply(Err(ApiError::new(
+            ErrorKind::MethodNotAllowed,
+            format!("{method} is not allowed here. Use {allow}."),
+        )
+        .code("method_not_allowed")));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        response
+    }
+
+    fn cors_headers(&self, headers: &mut HeaderMap) {
+        let origin = match self.cors {
+            Cors::None => return,
+            Cors::Any => HeaderValue::from_static("*"),
+            Cors::Asker => {
+                headers.append(header::VARY, HeaderValue::from_static("origin"));
+                let Some(origin) = self.parts.headers.get(header::ORIGIN) else { return };
+                origin.clone()
+            }
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            HeaderName::from_static("access-control-expose-headers"),
+            HeaderValue::from_static(
+                "retry-after, x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+            ),
+        );
+    }
+
+    fn log(&self, error: &ApiError) {
+        let (request, function, agent) = (self.id.as_str(), self.function, self.agent.as_deref());
+        let kind = format!("{:?}", error.kind);
+        match &error.source {
+            Some(source) => {
+                let error = telemetry::chain(source.as_ref());
+                tracing::error!(request, function, agent, kind, error, "request failed");
+            }
+            None => tracing::info!(request, function, agent, kind, code = error.code, "request refused"),
+        }
+    }
+}

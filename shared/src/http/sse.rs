@@ -1,0 +1,37 @@
+//! Server-sent events. <https://html.spec.whatwg.org/multipage/server-sent-events.html>
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use http::HeaderValue;
+
+/// How long a stream is silent at most: well below every proxy's patience, and API Gateway's.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// One event: its name, if it has one, and its data on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The event's name.
+    pub event: Option<&'static str>,
+    /// Its data: compact JSON, or a word.
+    pub data: String,
+}
+
+/// A reply that sends each frame whole and at once, and a comment where it would be silent for long.
+pub fn stream(frames: impl Stream<Item = Frame> + Send + 'static) -> Response {
+    let events = frames.map(|frame| {
+        let event = Event::default().data(frame.data);
+        Ok::<_, Infallible>(match frame.event {
+            Some(name) => event.event(name),
+            None => event,
+        })
+    });
+    let mut response =
+        Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).text("keep-alive")).into_response();
+    // For proxies that gather small writes otherwise.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,137 @@
+//! Plans.
+
+use std::str::FromStr;
+
+use crate::store::{TenantItem, UsageItem};
+
+/// What a tenant pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// `free`, or `starter`.
+    Free,
+    /// `pro`.
+    Pro,
+    /// `enterprise`, or `usage`.
+    Enterprise,
+}
+
+/// A plan's limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanLimit {
+    /// The month's tokens are used up.
+    #[error("Monthly token limit reached ({})", short(*.0))]
+    Tokens(u64),
+}
+
+impl Plan {
+    /// Tokens a month; `None` for no limit.
+    #[must_use]
+    pub const fn monthly_tokens(self) -> Option<u64> {
+        match self {
+            Self::Free => Some(10_000),
+            Self::Pro => Some(1_000_000),
+            Self::Enterprise => None,
+        }
+    }
+
+    /// Keys at a time; `None` for no limit.
+    #[must_use]
+    pub const fn connectors(self) -> Option<u32> {
+        match self {
+            Self::Free => Some(1),
+            Self::Pro => Some(3),
+            Self::Enterprise => None,
+        }
+    }
+
+    /// The plan's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Pro => "pro",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+/// A plan that is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a plan is free (starter), pro or enterprise (usage), not {0:?}")]
+pub struct UnknownPlan(String);
+
+impl FromStr for Plan {
+    type Err = UnknownPlan;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "free" | "starter" => Ok(Self::Free),
+            "pro" => Ok(Self::Pro),
+            "enterprise" | "usage" => Ok(Self::Enterprise),
+            _ => Err(UnknownPlan(name.to_owned())),
+        }
+    }
+}
+
+/// The tokens that the tenant has left this month; `None` for no limit. A tenant that is not stored, or whose plan is
+/// not known, is on the free one.
+///
+/// # Errors
+/// Where none are left.
+pub fn budget_left(tenant: Option<&TenantItem>, usage: Option<UsageItem>) -> Result<Option<u64>, PlanLimit> {
+    let plan = tenant.and_then(|tenant| tenant.plan.parse().ok()).unwrap_or(Plan::Free);
+    let Some(limit) = tenant.and_then(|tenant| tenant.monthly_tokens).or_else(|| plan.monthly_tokens()) else {
+        return Ok(None);
+    };
+    let used = usage.map_or(0, |usage| usage.input_tokens + usage.output_tokens);
+    match limit.saturating_sub(used) {
+        0 => Err(PlanLimit::Tokens(limit)),
+        left => Ok(Some(left)),
+    }
+}
+
+/// `10K`, `1M`, or the number.
+fn short(tokens: u64) -> String {
+    match tokens {
+        0 => "0".to_owned(),
+        _ if tokens.is_multiple_of(1_000_000) => format!("{}M", tokens / 1_000_000),
+        _ if tokens.is_multiple_of(1_000) => format!("{}K", tokens / 1_000),
+        _ => tokens.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TenantId;
+
+    fn tenant(plan: &str, monthly_tokens: Option<u64>) -> TenantItem {
+        TenantItem { tenant: TenantId::generate(), plan: plan.to_owned(), monthly_tokens, created_at: 0 }
+    }
+
+    fn used(input_tokens: u64, output_tokens: u64) -> Option<UsageItem> {
+        Some(UsageItem { input_tokens, output_tokens, ..UsageItem::default() })
+    }
+
+    #[test]
+    fn input_and_output_count_against_the_plan() {
+        assert_eq!(budget_left(Some(&tenant("pro", None)), used(400_000, 599_999)), Ok(Some(1)));
+        let reached = budget_left(Some(&tenant("pro", None)), used(400_000, 600_000)).unwrap_err();
+        assert_eq!(reached.to_string(), "Monthly token limit reached (1M)");
+    }
+
+    #[test]
+    fn who_is_not_known_is_on_the_free_plan_and_enterprise_has_no_limit() {
+        assert_eq!(budget_left(None, used(10_000, 0)).unwrap_err().to_string(), "Monthly token limit reached (10K)");
+        assert_eq!(budget_left(Some(&tenant("gold", None)), None), Ok(Some(10_000)));
+        assert_eq!(budget_left(Some(&tenant("usage", None)), used(u64::MAX / 2, 1)), Ok(None));
+    }
+
+    #[test]
+    fn a_tenants_own_limit_comes_before_its_plans() {
+        assert_eq!(
+            budget_left(Some(&tenant("enterprise", Some(500))), used(500, 0)).unwrap_err().to_string(),
+            "Monthly token limit reached (500)"
+        );
+    }
+}

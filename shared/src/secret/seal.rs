@@ -1,0 +1,147 @@
+//! Sealing: AES-256-GCM, bound to a tenant and to what the text is for, under a key that is named in the result, so that
+//! keys can be changed while what the old ones sealed still opens.
+//!
+//! A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::id::TenantId;
+
+/// What can go wrong with sealing.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SealError {
+    /// No key is configured.
+    #[error("ORRERY_SEALING_KEYS is not set: a comma-separated list of id:base64 of 32 bytes, the newest first")]
+    NoKey,
+    /// The configured keys cannot be read.
+    #[error("ORRERY_SEALING_KEYS is a comma-separated list of id:base64 of 32 bytes, the newest first")]
+    BadKeys,
+    /// The text was sealed under a key that is not configured any more.
+    #[error("the sealing key {0:?} is not configured")]
+    UnknownKey(String),
+    /// The text was changed, or sealed for somebody or something else.
+    #[error("the sealed text does not open")]
+    Broken,
+}
+
+/// Seals under its first key, opens under any.
+pub struct Sealer {
+    keys: Vec<(String, LessSafeKey)>,
+}
+
+impl Sealer {
+    /// Reads the keys: `id:base64,id:base64 …`, the one that seals first.
+    ///
+    /// # Errors
+    /// Where there is none, or one cannot be read.
+    pub fn new(keys: Option<&SecretString>) -> Result<Self, SealError> {
+        let keys = keys.ok_or(SealError::NoKey)?;
+        let keys = keys.expose_secret().split(',').map(|key| parse(key.trim())).collect::<Option<Vec<_>>>();
+        Ok(Self { keys: keys.ok_or(SealError::BadKeys)? })
+    }
+
+    /// A fresh key in the form that [`Sealer::new`] reads.
+    ///
+    /// # Errors
+    /// Where the system gives no randomness.
+    pub fn generate_key(id: &str) -> Result<SecretString, SealError> {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| SealError::NoKey)?;
+        Ok(format!("{id}:{}", STANDARD.encode(key)).into())
+    }
+
+    /// Seals a text for a tenant and a purpose (`webhook:wh_…`); it opens only with the same two.
+    ///
+    /// # Errors
+    /// Where the system gives no randomness.
+    pub fn seal(&self, tenant: &TenantId, purpose: &str, text: &SecretString) -> Result<String, SealError> {
+        let (id, key) = self.keys.first().ok_or(SealError::NoKey)?;
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| SealError::NoKey)?;
+        let mut bytes = text.expose_secret().as_bytes().to_vec();
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound_to(id, tenant, purpose), &mut bytes)
+            .map_err(|_| SealError::Broken)?;
+        Ok(format!("v1.{id}.{}", URL_SAFE_NO_PAD.encode([nonce.as_slice(), &bytes].concat())))
+    }
+
+    /// Opens what [`Sealer::seal`] made.
+    ///
+    /// # Errors
+    /// Where its key is gone, or it was not sealed for this tenant and purpose.
+    pub fn open(&self, tenant: &TenantId, purpose: &str, sealed: &str) -> Result<SecretString, SealError> {
+        let (id, packed) = sealed.strip_prefix("v1.").and_then(|rest| rest.split_once('.')).ok_or(SealError::Broken)?;
+        let (_, key) =
+            self.keys.iter().find(|(known, _)| known == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        let packed = URL_SAFE_NO_PAD.decode(packed).map_err(|_| SealError::Broken)?;
+        let (nonce, bytes) = packed.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Broken)?;
+        let mut bytes = bytes.to_vec();
+        let text = key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), bound_to(id, tenant, purpose), &mut bytes)
+            .map_err(|_| SealError::Broken)?;
+        String::from_utf8(text.to_vec()).map(SecretString::from).map_err(|_| SealError::Broken)
+    }
+}
+
+fn bound_to(key: &str, tenant: &TenantId, purpose: &str) -> Aad<Vec<u8>> {
+    Aad::from([key, tenant.as_str(), purpose].join("\0").into_bytes())
+}
+
+fn parse(key: &str) -> Option<(String, LessSafeKey)> {
+    let (id, bytes) = key.split_once(':')?;
+    let id_ok = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let key = UnboundKey::new(&AES_256_GCM, &STANDARD.decode(bytes).ok()?).ok()?;
+    id_ok.then(|| (id.to_owned(), LessSafeKey::new(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealer(ids: &[&str]) -> Sealer {
+        let keys: Vec<String> =
+            ids.iter().map(|id| format!("{id}:{}", STANDARD.encode([id.len() as u8; 32]))).collect();
+        Sealer::new(Some(&keys.join(", ").into())).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_text_opens_for_the_same_tenant_and_purpose_only() {
+        let (sealer, tenant) = (sealer(&["k1"]), TenantId::generate());
+        let sealed = sealer.seal(&tenant, "webhook:a", &"s3cret".into()).unwrap();
+        assert!(sealed.starts_with("v1.k1.") && !sealed.contains("s3cret"));
+        assert_eq!(sealer.open(&tenant, "webhook:a", &sealed).unwrap().expose_secret(), "s3cret");
+        assert_eq!(sealer.open(&tenant, "webhook:b", &sealed).unwrap_err(), SealError::Broken);
+        assert_eq!(sealer.open(&TenantId::generate(), "webhook:a", &sealed).unwrap_err(), SealError::Broken);
+    }
+
+    #[test]
+    fn an_old_key_still_opens_and_a_missing_one_is_named() {
+        let tenant = TenantId::generate();
+        let sealed = sealer(&["old"]).seal(&tenant, "p", &"x".into()).unwrap();
+        assert!(sealer(&["newest", "old"]).open(&tenant, "p", &sealed).is_ok());
+        assert_eq!(sealer(&["newest"]).open(&tenant, "p", &sealed).unwrap_err(), SealError::UnknownKey("old".into()));
+    }
+
+    #[test]
+    fn a_changed_byte_does_not_open() {
+        let (sealer, tenant) = (sealer(&["k"]), TenantId::generate());
+        let sealed = sealer.seal(&tenant, "p", &"a longer text".into()).unwrap();
+        for (index, byte) in sealed.bytes().enumerate().skip(5) {
+            let other = if byte == b'A' { 'B' } else { 'A' };
+            let mut changed = sealed.clone();
+            changed.replace_range(index..=index, &other.to_string());
+            assert!(sealer.open(&tenant, "p", &changed).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_none_are_refused() {
+        assert_eq!(Sealer::new(None).err(), Some(SealError::NoKey));
+        for keys in ["", "k1", "k1:AAAA", ":AAAA", "k.1:AAAA"] {
+            assert_eq!(Sealer::new(Some(&keys.into())).err(), Some(SealError::BadKeys), "{keys:?}");
+        }
+        assert!(Sealer::new(Some(&Sealer::generate_key("k1").unwrap())).is_ok());
+    }
+}

@@ -1,0 +1,129 @@
+//! Where secrets come from. In the cloud: one secret of Secrets Manager, a JSON object of names and values, kept for a
+//! while and read again. On one machine: the environment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::model::{KeyError, KeySource};
+
+/// A secret that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Secrets Manager did not answer, or refused.
+    #[error("the secret {name} cannot be read")]
+    Unavailable {
+        /// The secret's name in Secrets Manager.
+        name: String,
+        /// What the SDK said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The secret is no JSON object of strings.
+    #[error("the secret {0} is not a JSON object of names and strings")]
+    Malformed(String),
+}
+
+type Values = Arc<BTreeMap<String, SecretString>>;
+
+/// The secrets of this deployment.
+#[derive(Clone)]
+pub struct Secrets(Arc<Source>);
+
+enum Source {
+    Environment(Values),
+    Manager {
+        client: aws_sdk_secretsmanager::Client,
+        name: String,
+        ttl: Duration,
+        clock: Clock,
+        cache: Mutex<Option<(Timestamp, Values)>>,
+    },
+}
+
+impl Secrets {
+    /// Those that the environment holds.
+    #[must_use]
+    pub fn environment(values: BTreeMap<String, SecretString>) -> Self {
+        Self(Arc::new(Source::Environment(Arc::new(values))))
+    }
+
+    /// Those of one secret in Secrets Manager, read again when `ttl` has passed.
+    #[must_use]
+    pub fn manager(client: aws_sdk_secretsmanager::Client, name: String, ttl: Duration, clock: Clock) -> Self {
+        Self(Arc::new(Source::Manager { client, name, ttl, clock, cache: Mutex::new(None) }))
+    }
+
+    /// The secret of this name; `None` where it is not set, or empty.
+    ///
+    /// # Errors
+    /// Where Secrets Manager cannot be read and nothing was read before. A value that was read before is used on while
+    /// it cannot be read again.
+    pub async fn get(&self, name: &str) -> Result<Option<SecretString>, SecretError> {
+        let values = match &*self.0 {
+            Source::Environment(values) => values.clone(),
+            Source::Manager { client, name: secret, ttl, clock, cache } => {
+                let mut cache = cache.lock().await;
+                match &*cache {
+                    Some((read_at, values)) if clock.now().duration_since(*read_at).unsigned_abs() < *ttl => {
+                        values.clone()
+                    }
+                    stale => {
+                        let values = match (fetch(client, secret).await, stale) {
+                            (Ok(values), _) => values,
+                            (Err(error), Some((_, values))) => {
+                                tracing::warn!(
+                                    error = &error as &dyn std::error::Error,
+                                    "the secret is used on as it was read before"
+                                );
+                                values.clone()
+                            }
+                            (Err(error), None) => return Err(error),
+                        };
+                        *cache = Some((clock.now(), values.clone()));
+                        values
+                    }
+                }
+            }
+        };
+        Ok(values.get(name).cloned())
+    }
+}
+
+async fn fetch(client: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Values, SecretError> {
+    let reply = client.get_secret_value().secret_id(name).send().await.map_err(|source| SecretError::Unavailable {
+        name: name.to_owned(),
+        source: Box::new(source.into_service_error()),
+    })?;
+    let values: BTreeMap<String, String> = serde_json::from_str(reply.secret_string().unwrap_or_default())
+        .map_err(|_| SecretError::Malformed(name.to_owned()))?;
+    Ok(Arc::new(
+        values.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.into())).collect(),
+    ))
+}
+
+#[async_trait]
+impl KeySource for Secrets {
+    async fn key(&self, name: &str) -> Result<Option<SecretString>, KeyError> {
+        self.get(name).await.map_err(|source| KeyError::new(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_environment_answers_by_name() {
+        let secrets = Secrets::environment([("A_API_KEY".to_owned(), SecretString::from("x"))].into());
+        assert_eq!(secrets.get("A_API_KEY").await.unwrap().unwrap().expose_secret(), "x");
+        assert!(secrets.get("B_API_KEY").await.unwrap().is_none());
+    }
+}

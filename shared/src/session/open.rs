@@ -1,0 +1,155 @@
+//! Opening a session for a turn.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::history;
+use crate::clock::Clock;
+use crate::id::{AgentId, SessionId, TenantId, TraceId};
+use crate::model::Message;
+use crate::store::{LeaseOutcome, SessionItem, Store, StoreError, TurnItem};
+
+/// How long a lease holds that is not renewed. A turn renews its own every third of it; after a crash the session is
+/// free again when it has passed.
+pub const LEASE: Duration = Duration::from_secs(9);
+/// How long a turn waits for the one before it: longer than a lease, so that a crash costs a wait and no error.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// Between two tries for a lease.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many turns of the past are read.
+const TURNS: i32 = 50;
+
+/// Which session a caller wishes for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// One that begins now.
+    New,
+    /// The one of this id, which begins now if there is none.
+    Named(SessionId),
+    /// The one of this id if it exists, else one that begins now.
+    Known(SessionId),
+}
+
+/// A session that is open for one turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The hold on it; a session that begins now is known to nobody else, and needs none.
+    pub lease: Option<Lease>,
+    /// The number of the turn.
+    pub next_turn: u64,
+    /// What was said before.
+    pub history: Vec<Message>,
+}
+
+/// The hold on a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it: the turn's trace.
+    pub owner: String,
+}
+
+/// Why a session is not open.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Another turn holds it for longer than we wait.
+    #[error("another turn of this session is running")]
+    Busy,
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens sessions.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    store: Store,
+    clock: Clock,
+    ttl: Duration,
+}
+
+impl Sessions {
+    /// Over this table, by this clock; a session is kept for `ttl` after its last turn.
+    #[must_use]
+    pub const fn new(store: Store, clock: Clock, ttl: Duration) -> Self {
+        Self { store, clock, ttl }
+    }
+
+    /// Opens a session: the lease and the history are asked for together. Where another turn holds the lease, waits
+    /// for a while.
+    ///
+    /// # Errors
+    /// [`SessionError::Busy`] where it waited in vain.
+    pub async fn open(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        source: &str,
+        owner: &TraceId,
+        wish: Wish,
+    ) -> Result<Session, SessionError> {
+        let (id, create) = match wish {
+            Wish::New => return Ok(fresh()),
+            Wish::Named(id) => (id, true),
+            Wish::Known(id) => (id, false),
+        };
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let now = self.clock.now_ms();
+            let wanted = SessionItem {
+                id: id.clone(),
+                tenant: tenant.clone(),
+                agent: agent.clone(),
+                source: source.to_owned(),
+                created_at: now,
+                expires_at: now + millis(self.ttl),
+                last_turn: 0,
+                lease_owner: Some(owner.to_string()),
+                lease_until: Some(now + millis(LEASE)),
+            };
+            let (leased, turns) = tokio::join!(
+                self.store.lease_session(&wanted, create, now),
+                self.store.last_turns(tenant, agent, &id, TURNS, now),
+            );
+            match leased? {
+                LeaseOutcome::Held(session) => {
+                    let turns = self.settled(&session, turns?, now).await?;
+                    return Ok(Session {
+                        id,
+                        lease: Some(Lease { owner: owner.to_string() }),
+                        next_turn: session.last_turn + 1,
+                        history: history(&turns),
+                    });
+                }
+                LeaseOutcome::Missing => return Ok(fresh()),
+                LeaseOutcome::Busy(_) if Instant::now() >= give_up => return Err(SessionError::Busy),
+                LeaseOutcome::Busy(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// The turns as they stand under the lease: read again where one was stored after they were read.
+    async fn settled(
+        &self,
+        session: &SessionItem,
+        turns: Vec<TurnItem>,
+        now: i64,
+    ) -> Result<Vec<TurnItem>, StoreError> {
+        let newest = turns.last().map_or(0, |turn| turn.number);
+        if newest >= session.last_turn || session.last_turn == 0 {
+            return Ok(turns);
+        }
+        self.store.last_turns(&session.tenant, &session.agent, &session.id, TURNS, now).await
+    }
+}
+
+fn fresh() -> Session {
+    Session { id: SessionId::generate(), lease: None, next_turn: 1, history: Vec::new() }
+}
+
+/// Whole milliseconds.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,122 @@
+//! What a request needs to be let in: one consistent BatchGetItem.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use serde::de::DeserializeOwned;
+
+use super::agent::agent_key;
+use super::bucket::{BucketItem, bucket_key};
+use super::idempotency::idempotency_key;
+use super::item::{Item, Key};
+use super::key::key_key;
+use super::tenant::{tenant_key, usage_key};
+use super::{AgentItem, IdempotencyItem, KeyItem, Store, StoreError, TenantItem, UsageItem};
+use crate::id::{AgentId, TenantId};
+
+/// What to read. Parts that are not known yet are left out.
+#[derive(Clone, Debug, Default)]
+pub struct GateRequest {
+    /// The SHA-256 of the key.
+    pub key: Option<String>,
+    /// The agent.
+    pub agent: Option<AgentId>,
+    /// The identities of the buckets.
+    pub buckets: Vec<String>,
+    /// The tenant, and the month (`yyyy-mm`) of its usage.
+    pub tenant: Option<(TenantId, String)>,
+    /// The hash of the request's idempotency key.
+    pub idempotency: Option<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    /// The key.
+    pub key: Option<KeyItem>,
+    /// The agent.
+    pub agent: Option<AgentItem>,
+    /// When each bucket is full again, in the order of the request; `None` for a full one.
+    pub buckets: Vec<Option<i64>>,
+    /// The tenant.
+    pub tenant: Option<TenantItem>,
+    /// The tenant's usage.
+    pub usage: Option<UsageItem>,
+    /// The request with the same idempotency key.
+    pub idempotency: Option<IdempotencyItem>,
+}
+
+/// How often keys that a batch left unread are asked for again.
+const BATCH_TRIES: u32 = 5;
+
+impl Store {
+    /// Reads all of it in one round trip; a second one follows only where DynamoDB leaves keys unread.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn read_gate(&self, request: &GateRequest) -> Result<Gate, StoreError> {
+        let key = request.key.as_deref().map(key_key);
+        let agent = request.agent.as_ref().map(agent_key);
+        let buckets: Vec<Key> = request.buckets.iter().map(|identity| bucket_key(identity)).collect();
+        let tenant = request.tenant.as_ref().map(|(tenant, _)| tenant_key(tenant));
+        let usage = request.tenant.as_ref().map(|(tenant, month)| usage_key(tenant, month));
+        let idempotency = request.idempotency.as_deref().map(idempotency_key);
+
+        let wanted = [&key, &agent, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
+        let items = self.batch(wanted.map(Key::attributes).collect()).await?;
+        let bucket_items = buckets.iter().map(|key| find::<BucketItem>(&items, Some(key)));
+        Ok(Gate {
+            key: find(&items, key.as_ref())?,
+            agent: find(&items, agent.as_ref())?,
+            buckets: bucket_items
+                .map(|found| Ok(found?.map(|bucket| bucket.full_at)))
+                .collect::<Result<_, StoreError>>()?,
+            tenant: find(&items, tenant.as_ref())?,
+            usage: find(&items, usage.as_ref())?,
+            idempotency: find(&items, idempotency.as_ref())?,
+        })
+    }
+
+    async fn batch(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut keys = Some(keys).filter(|keys| !keys.is_empty());
+        let mut items = Vec::new();
+        for attempt in 0..BATCH_TRIES {
+            let Some(wanted) = keys.take() else { return Ok(items) };
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
+            }
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| StoreError::Refused(Box::new(error)))?;
+            let reply = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
+            items.extend(reply.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
+            let mut unread: HashMap<_, _> = reply.unprocessed_keys.unwrap_or_default();
+            keys = unread.remove(&self.table).map(|unread| unread.keys);
+        }
+        if keys.is_some() { Err(StoreError::Contended) } else { Ok(items) }
+    }
+}
+
+fn find<T: DeserializeOwned>(items: &[Item], key: Option<&Key>) -> Result<Option<T>, StoreError> {
+    let found = key.and_then(|key| items.iter().find(|item| key.names(item)));
+    Ok(found.map(|item| serde_dynamo::from_item(item.clone())).transpose()?)
+}
+
+/// `true` where a conditional write was taken, `false` where its condition did not hold.
+pub(super) fn accepted<T, E, R>(
+    sent: Result<T, SdkError<E, R>>,
+    is_condition: impl Fn(&E) -> bool,
+) -> Result<bool, StoreError>
+where
+    StoreError: From<SdkError<E, R>>,
+{
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(is_condition) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,55 @@
+//! The table. The only place that knows DynamoDB.
+//!
+//! | item | pk | sk | gsi1pk | gsi1sk | ttl | file |
+//! |---|---|---|---|---|---|---|
+//! | tenant and its plan | `TENANT#<id>` | `TENANT` | | | | tenant |
+//! | a month's usage | `TENANT#<id>` | `USAGE#<yyyy-mm>` | | | | tenant |
+//! | agent, with its inbound webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
+//! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<id>#KEY` | key id | | key |
+//! | rate bucket | `BUCKET#<identity>` | `BUCKET` | | | when full again | bucket |
+//! | session | `SESSION#<agent>#<id>` | `SESSION` | | | expiry | session |
+//! | turn of a session | `SESSION#<agent>#<id>` | `TURN#<number>` | | | expiry | session |
+//! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
+//!
+//! Every item but a bucket carries its tenant, and what belongs to another one is not returned. Times are milliseconds
+//! since the Unix epoch; buckets count in microseconds, `ttl` in seconds. DynamoDB deletes late: a read passes over what has expired.
+//! Writes that race are conditional; the writes of a turn are one transaction.
+
+mod agent;
+mod bucket;
+mod error;
+mod gate;
+mod idempotency;
+mod item;
+mod key;
+mod session;
+mod table;
+mod tenant;
+mod turn;
+
+pub use agent::{AgentItem, InboundWebhook};
+pub use bucket::{BucketTake, BucketWrite};
+pub use error::StoreError;
+pub use gate::{Gate, GateRequest};
+pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
+pub use key::KeyItem;
+pub use session::{LeaseOutcome, SessionItem, TurnItem};
+pub use tenant::{TenantItem, UsageItem};
+pub use turn::{TurnAbort, TurnCommit};
+
+use aws_sdk_dynamodb::Client;
+
+/// The table, through the AWS SDK.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+impl Store {
+    /// The table of this name, reached through this client.
+    #[must_use]
+    pub const fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+}

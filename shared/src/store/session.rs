@@ -1,0 +1,228 @@
+//! Sessions and their turns. A session is one conversation with one agent; a turn is one item, so that there are only
+//! whole ones.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use serde::{Deserialize, Serialize};
+
+use super::item::{Key, TTL, number, text, ttl};
+use super::{Store, StoreError};
+use crate::id::{AgentId, SessionId, TenantId, TraceId};
+
+/// A conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionItem {
+    /// Its id, unique with its agent.
+    pub id: SessionId,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// With whom it is held.
+    pub agent: AgentId,
+    /// The endpoint on which it began.
+    pub source: String,
+    /// When it began.
+    pub created_at: i64,
+    /// When it is over, unless another turn is taken.
+    pub expires_at: i64,
+    /// The number of its last turn; 0 before the first.
+    pub last_turn: u64,
+    /// Who holds it while a turn runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<String>,
+    /// Until when, unless the lease is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<i64>,
+}
+
+/// One turn: what was said, from the user's message to the end of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnItem {
+    /// The session.
+    pub session: SessionId,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Who answered.
+    pub agent: AgentId,
+    /// Its place in the session, from 1.
+    pub number: u64,
+    /// Its name in logs and answers.
+    pub trace: TraceId,
+    /// When it began.
+    pub started_at: i64,
+    /// When it may be forgotten.
+    pub expires_at: i64,
+    /// The endpoint that it came in by.
+    pub source: String,
+    /// What was said and what it cost, as JSON (`session::Turn`).
+    pub record: String,
+}
+
+/// What became of the wish for a session's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// It is ours; this is the session.
+    Held(SessionItem),
+    /// Another turn holds it until this time, if it does not renew.
+    Busy(i64),
+    /// There is no such session (any more).
+    Missing,
+}
+
+pub(super) fn session_key(agent: &AgentId, session: &SessionId) -> Key {
+    Key::new(format!("SESSION#{agent}#{session}"), "SESSION")
+}
+
+pub(super) fn turn_key(agent: &AgentId, session: &SessionId, turn: u64) -> Key {
+    Key::new(format!("SESSION#{agent}#{session}"), format!("TURN#{turn:010}"))
+}
+
+impl Store {
+    /// Takes the lease of a session: `wanted` names the session, its owner-to-be and the lease's end. Where `create` is
+    /// set, a session that is missing or over begins anew.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn lease_session(
+        &self,
+        wanted: &SessionItem,
+        create: bool,
+        now_ms: i64,
+    ) -> Result<LeaseOutcome, StoreError> {
+        let there = if create {
+            "(attribute_not_exists(pk) OR #tenant = :tenant)"
+        } else {
+            "#tenant = :tenant AND expires_at > :now"
+        };
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(session_key(&wanted.agent, &wanted.id).attributes()))
+            .update_expression(
+                "SET id = :id, #tenant = :tenant, agent = :agent, #source = if_not_exists(#source, :source), \
+                 created_at = if_not_exists(created_at, :now), last_turn = if_not_exists(last_turn, :zero), \
+                 expires_at = :expires, #ttl = :ttl, lease_owner = :owner, lease_until = :until",
+            )
+            .condition_expression(format!("{there} AND (attribute_not_exists(lease_until) OR lease_until < :now)"))
+            .expression_attribute_names("#tenant", "tenant")
+            .expression_attribute_names("#source", "source")
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":id", text(wanted.id.as_str()))
+            .expression_attribute_values(":tenant", text(wanted.tenant.as_str()))
+            .expression_attribute_values(":agent", text(wanted.agent.as_str()))
+            .expression_attribute_values(":source", text(&wanted.source))
+            .expression_attribute_values(":now", number(now_ms))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":expires", number(wanted.expires_at))
+            .expression_attribute_values(":ttl", ttl(wanted.expires_at))
+            .expression_attribute_values(":owner", text(wanted.lease_owner.clone().unwrap_or_default()))
+            .expression_attribute_values(":until", number(wanted.lease_until.unwrap_or_default()))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(reply) => Ok(LeaseOutcome::Held(serde_dynamo::from_item(reply.attributes.unwrap_or_default())?)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    let Some(found) = failed.item.clone() else { return Ok(LeaseOutcome::Missing) };
+                    let found: SessionItem = serde_dynamo::from_item(found)?;
+                    let ours = found.tenant == wanted.tenant && (create || found.expires_at > now_ms);
+                    Ok(match found.lease_until {
+                        Some(until) if ours => LeaseOutcome::Busy(until),
+                        _ => LeaseOutcome::Missing,
+                    })
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// Holds a lease for longer; `false` where it is not ours any more.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn renew_lease(
+        &self,
+        agent: &AgentId,
+        session: &SessionId,
+        owner: &str,
+        until_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(session_key(agent, session).attributes()))
+            .update_expression("SET lease_until = :until")
+            .condition_expression("lease_owner = :owner")
+            .expression_attribute_values(":until", number(until_ms))
+            .expression_attribute_values(":owner", text(owner))
+            .send()
+            .await;
+        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+    }
+
+    /// Gives a lease back without a turn. Nothing happens where it is not ours any more.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn release_lease(&self, agent: &AgentId, session: &SessionId, owner: &str) -> Result<(), StoreError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(session_key(agent, session).attributes()))
+            .update_expression("REMOVE lease_owner, lease_until")
+            .condition_expression("lease_owner = :owner")
+            .expression_attribute_values(":owner", text(owner))
+            .send()
+            .await;
+        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
+    }
+
+    /// The last turns of a session, the oldest first, at most `limit` and at most what one page holds (1 MB).
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn last_turns(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        session: &SessionId,
+        limit: i32,
+        now_ms: i64,
+    ) -> Result<Vec<TurnItem>, StoreError> {
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :session AND begins_with(sk, :turns)")
+            .expression_attribute_values(":session", text(session_key(agent, session).pk))
+            .expression_attribute_values(":turns", text("TURN#"))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(limit)
+            .send()
+            .await?;
+        let mut turns: Vec<TurnItem> = serde_dynamo::from_items(page.items.unwrap_or_default())?;
+        turns.retain(|turn| turn.tenant == *tenant && turn.expires_at > now_ms);
+        turns.reverse();
+        Ok(turns)
+    }
+
+    /// One turn of a session.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn turn(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        session: &SessionId,
+        turn: u64,
+    ) -> Result<Option<TurnItem>, StoreError> {
+        let found: Option<TurnItem> = self.get(&turn_key(agent, session, turn)).await?;
+        Ok(found.filter(|found| found.tenant == *tenant))
+    }
+}

@@ -1,0 +1,85 @@
+//! Tenants, their plans, and what they used.
+
+use serde::{Deserialize, Serialize};
+
+use super::item::Key;
+use super::{Store, StoreError};
+use crate::id::TenantId;
+
+/// Who owns and pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantItem {
+    /// Its id.
+    pub tenant: TenantId,
+    /// Its plan's name.
+    pub plan: String,
+    /// Tokens a month, where they differ from the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_tokens: Option<u64>,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// What a tenant used in a month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageItem {
+    /// Tokens read by models.
+    pub input_tokens: u64,
+    /// Tokens written by models.
+    pub output_tokens: u64,
+    /// Turns that ran.
+    pub turns: u64,
+    /// What the providers' list prices make of it, in millionths of a US dollar.
+    pub cost_micros: u64,
+}
+
+pub(super) fn tenant_key(tenant: &TenantId) -> Key {
+    Key::new(format!("TENANT#{tenant}"), "TENANT")
+}
+
+/// The key of a month's usage; `month` is `yyyy-mm`.
+pub(super) fn usage_key(tenant: &TenantId, month: &str) -> Key {
+    Key::new(format!("TENANT#{tenant}"), format!("USAGE#{month}"))
+}
+
+impl Store {
+    /// Stores a tenant, over what was stored of it.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn put_tenant(&self, tenant: &TenantItem) -> Result<(), StoreError> {
+        let item = tenant_key(&tenant.tenant).with(serde_dynamo::to_item(tenant)?);
+        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    /// A tenant.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantItem>, StoreError> {
+        self.get(&tenant_key(tenant)).await
+    }
+
+    /// What a tenant used in a month (`yyyy-mm`).
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn usage(&self, tenant: &TenantId, month: &str) -> Result<UsageItem, StoreError> {
+        Ok(self.get(&usage_key(tenant, month)).await?.unwrap_or_default())
+    }
+
+    /// One item, read consistently.
+    pub(super) async fn get<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        let reply = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(reply.item.map(serde_dynamo::from_item).transpose()?)
+    }
+}

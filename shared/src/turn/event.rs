@@ -1,0 +1,119 @@
+//! What a turn tells while it runs. The dialects render it.
+
+use futures::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::id::{SessionId, TraceId};
+use crate::model::{ModelError, Stop, Usage};
+use crate::session::Turn;
+use crate::store::StoreError;
+
+/// The events of a turn, ending with [`TurnEvent::Finished`] or [`TurnEvent::Failed`].
+pub type TurnStream = ReceiverStream<TurnEvent>;
+
+/// What a turn tells.
+#[derive(Debug)]
+pub enum TurnEvent {
+    /// More of the answer.
+    Text(String),
+    /// A tool is called.
+    ToolStarted {
+        /// The tool's name.
+        name: String,
+    },
+    /// A tool answered.
+    ToolFinished {
+        /// The tool's name.
+        name: String,
+        /// Whether it failed.
+        is_error: bool,
+    },
+    /// The answer is complete, and stored.
+    Finished(Box<Answer>),
+    /// There is no answer, or no more of it.
+    Failed(TurnFailure),
+}
+
+/// A complete answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The turn's name.
+    pub trace: TraceId,
+    /// The session that it is stored in.
+    pub session: SessionId,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_at: i64,
+    /// Everything that was said.
+    pub text: String,
+    /// Why it ended.
+    pub stop: Stop,
+    /// How many tools were called.
+    pub tool_calls: u64,
+    /// The providers' figures of all calls.
+    pub usage: Usage,
+    /// Its price in US dollars by the providers' lists; `None` where one is not known.
+    pub cost: Option<f64>,
+}
+
+impl Answer {
+    pub(super) fn new(trace: TraceId, session: SessionId, started_at: i64, turn: &Turn) -> Self {
+        Self {
+            trace,
+            session,
+            started_at,
+            text: turn.text(),
+            stop: turn.stop,
+            tool_calls: turn.tool_calls,
+            usage: turn.usage,
+            cost: turn.cost,
+        }
+    }
+}
+
+/// Why a turn failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnFailure {
+    /// No model answered.
+    #[error("the model failed")]
+    Model(#[from] ModelError),
+    /// The turn took too long.
+    #[error("the turn took longer than it may")]
+    Deadline,
+    /// The answer could not be stored.
+    #[error("the turn cannot be stored")]
+    Store(#[from] StoreError),
+    /// The session, or the request's claim, went to another turn.
+    #[error("the turn lost its session")]
+    Lost,
+    /// Nobody listens any more.
+    #[error("the caller went away")]
+    Abandoned,
+}
+
+impl TurnFailure {
+    /// What anyone may be told.
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Model(error) => error.public_message().to_owned(),
+            Self::Deadline => "The agent took too long to answer.".to_owned(),
+            Self::Store(_) => "The answer could not be stored.".to_owned(),
+            Self::Lost | Self::Abandoned => "The conversation was interrupted.".to_owned(),
+        }
+    }
+}
+
+/// Waits for the end of a turn, whose pieces nobody wants to see.
+///
+/// # Errors
+/// The turn's failure.
+pub async fn last(mut events: TurnStream) -> Result<Box<Answer>, TurnFailure> {
+    while let Some(event) = events.next().await {
+        match event {
+            TurnEvent::Finished(answer) => return Ok(answer),
+            TurnEvent::Failed(failure) => return Err(failure),
+            TurnEvent::Text(_) | TurnEvent::ToolStarted { .. } | TurnEvent::ToolFinished { .. } => {}
+        }
+    }
+    Err(TurnFailure::Abandoned)
+}

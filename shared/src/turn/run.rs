@@ -1,0 +1,329 @@
+//! Running a turn from its start to its last write.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+
+use super::rounds::{Progress, Rounds};
+use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::egress::Egress;
+use crate::id::{SessionId, TraceId};
+use crate::model::{Message, Models, Role, Stop};
+use crate::session::{LEASE, Session, Turn};
+use crate::store::{Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
+use crate::telemetry;
+use crate::tool::Toolbox;
+
+/// How many events wait for a slow listener before the turn waits too.
+const WAITING: usize = 32;
+/// How long an answer to an idempotency key is kept.
+const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often the end of a turn is written before it is given up.
+const STORE_TRIES: u32 = 3;
+/// What a turn keeps of its time for its last writes.
+const FOR_STORING: Duration = Duration::from_secs(2);
+
+/// The bounds of turns.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnSettings {
+    /// The longest turn.
+    pub limit: Duration,
+    /// How long a session is kept after its last turn.
+    pub session_ttl: Duration,
+}
+
+/// Runs turns.
+#[derive(Clone)]
+pub struct Turns {
+    store: Store,
+    models: Models,
+    egress: Egress,
+    clock: Clock,
+    settings: TurnSettings,
+    tasks: TaskTracker,
+}
+
+/// The hold on a request's idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimHold {
+    /// The hash that names the request.
+    pub hash: String,
+    /// Who holds it: the turn's trace.
+    pub owner: String,
+}
+
+/// What a caller says.
+#[derive(Clone, Debug, Default)]
+pub struct TurnInput {
+    /// The user's words.
+    pub message: String,
+    /// What the caller's application tells about them.
+    pub metadata: Option<Map<String, Value>>,
+    /// What was said before, where the caller keeps it; else the session's own history counts.
+    pub history: Option<Vec<Message>>,
+}
+
+/// A turn that runs.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// Its name.
+    pub trace: TraceId,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_at: i64,
+}
+
+/// One message in.
+#[derive(Clone, Debug)]
+pub struct TurnRequest {
+    /// The turn's name.
+    pub trace: TraceId,
+    /// Who answers.
+    pub agent: Agent,
+    /// The endpoint that it came in by.
+    pub source: &'static str,
+    /// The open session.
+    pub session: Session,
+    /// What came in.
+    pub input: TurnInput,
+    /// The tokens left this month.
+    pub budget: Option<u64>,
+    /// The request's claim.
+    pub claim: Option<ClaimHold>,
+    /// The hash of the key, where its last use is to be written down.
+    pub key_used: Option<String>,
+    /// When the invocation ends, if it does.
+    pub deadline: Option<Instant>,
+}
+
+impl Turns {
+    /// Turns over these parts; `tasks` is waited for before the process ends.
+    #[must_use]
+    pub const fn new(
+        store: Store,
+        models: Models,
+        egress: Egress,
+        clock: Clock,
+        settings: TurnSettings,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { store, models, egress, clock, settings, tasks }
+    }
+
+    /// Starts a turn. Dropping the stream gives it up.
+    #[must_use]
+    pub fn run(&self, request: TurnRequest) -> (Begun, TurnStream) {
+        let (events, stream) = channel(WAITING);
+        let begun = Begun { trace: request.trace.clone(), started_at: self.clock.now_ms() };
+        let (turns, started_at) = (self.clone(), begun.started_at);
+        self.tasks.spawn(async move { turns.to_its_end(request, started_at, events).await });
+        (begun, ReceiverStream::new(stream))
+    }
+
+    /// The events of a turn that is stored.
+    ///
+    /// # Errors
+    /// Where its record cannot be read.
+    pub fn replay(item: &TurnItem) -> Result<TurnStream, serde_json::Error> {
+        let turn = Turn::from_record(&item.record)?;
+        let (events, stream) = channel(2);
+        let answer = Answer::new(item.trace.clone(), item.session.clone(), item.started_at, &turn);
+        // Both fit into the channel, and its receiver is in our hands.
+        let _sent = events.try_send(TurnEvent::Text(answer.text.clone()));
+        let _sent = events.try_send(TurnEvent::Finished(Box::new(answer)));
+        Ok(ReceiverStream::new(stream))
+    }
+
+    async fn to_its_end(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
+        let mut progress = Progress::default();
+        let outcome = self.speak(&request, &events, &mut progress).await;
+        let outcome = match outcome {
+            Ok(stop) => self.store(&request, &progress, stop, started_at).await,
+            Err(failure) => Err(failure),
+        };
+        let usage = progress.usage();
+        let (trace, agent, source) = (request.trace.as_str(), request.agent.id.as_str(), request.source);
+        let last = match outcome {
+            Ok(answer) => {
+                tracing::info!(
+                    trace,
+                    agent,
+                    source,
+                    model = progress.model,
+                    turn.duration_ms = self.clock.now_ms() - started_at,
+                    turn.input_tokens = usage.input_tokens,
+                    turn.output_tokens = usage.output_tokens,
+                    turn.tool_calls = progress.tool_calls,
+                    "turn finished"
+                );
+                TurnEvent::Finished(Box::new(answer))
+            }
+            Err(failure) => {
+                let error = telemetry::chain(&failure);
+                match failure {
+                    TurnFailure::Abandoned => tracing::info!(trace, agent, source, "turn given up by its caller"),
+                    _ => tracing::error!(trace, agent, source, error, "turn failed"),
+                }
+                self.give_up(&request, &progress).await;
+                TurnEvent::Failed(failure)
+            }
+        };
+        // Nobody may be listening any more; the turn is settled all the same.
+        let _listener_gone = events.send(last).await;
+    }
+
+    /// The rounds, while the leases are kept and somebody listens.
+    async fn speak(
+        &self,
+        request: &TurnRequest,
+        events: &Sender<TurnEvent>,
+        progress: &mut Progress,
+    ) -> Result<Stop, TurnFailure> {
+        let document = &request.agent.document;
+        let tools = Toolbox::new(document.clone(), self.egress.clone());
+        let limit = Instant::now() + self.settings.limit;
+        let rounds = Rounds {
+            models: &self.models,
+            tools: &tools,
+            document,
+            prompt: (prompt::system(document), prompt::context(self.clock.now(), request.input.metadata.as_ref())),
+            history: request.input.history.clone().unwrap_or_else(|| request.session.history.clone()),
+            budget: request.budget,
+            deadline: request.deadline.map_or(limit, |end| limit.min(end.checked_sub(FOR_STORING).unwrap_or(end))),
+            events,
+        };
+        let message = Message::text(Role::User, request.input.message.clone());
+        tokio::select! {
+            biased;
+            () = events.closed() => Err(TurnFailure::Abandoned),
+            lost = self.keep(request) => Err(lost),
+            outcome = rounds.run(message, progress) => outcome,
+        }
+    }
+
+    /// Renews what the turn holds for as long as it runs; ends when it is lost.
+    async fn keep(&self, request: &TurnRequest) -> TurnFailure {
+        loop {
+            tokio::time::sleep(LEASE / 3).await;
+            let until = self.clock.now_ms() + i64::try_from(LEASE.as_millis()).unwrap_or_default();
+            let (agent, session) = (&request.agent.id, &request.session);
+            if let Some(lease) = &session.lease
+                && matches!(self.store.renew_lease(agent, &session.id, &lease.owner, until).await, Ok(false))
+            {
+                return TurnFailure::Lost;
+            }
+            if let Some(claim) = &request.claim
+                && matches!(self.store.renew_claim(&claim.hash, &claim.owner, until).await, Ok(false))
+            {
+                return TurnFailure::Lost;
+            }
+        }
+    }
+
+    async fn store(
+        &self,
+        request: &TurnRequest,
+        progress: &Progress,
+        stop: Stop,
+        started_at: i64,
+    ) -> Result<Answer, TurnFailure> {
+        let turn = Turn {
+            messages: progress.messages.clone(),
+            model: progress.model.clone(),
+            stop,
+            tool_calls: progress.tool_calls,
+            usage: progress.usage(),
+            cost: progress.cost(),
+        };
+        let now = self.clock.now_ms();
+        let session: &SessionId = &request.session.id;
+        let item = TurnItem {
+            session: session.clone(),
+            tenant: request.agent.tenant.clone(),
+            agent: request.agent.id.clone(),
+            number: request.session.next_turn,
+            trace: request.trace.clone(),
+            started_at,
+            expires_at: now + millis(self.settings.session_ttl),
+            source: request.source.to_owned(),
+            record: turn.to_record(),
+        };
+        let month = self.month();
+        let commit = TurnCommit {
+            turn: &item,
+            lease_owner: request.session.lease.as_ref().map(|lease| lease.owner.as_str()),
+            usage: (&month, usage_item(progress)),
+            claim: request
+                .claim
+                .as_ref()
+                .map(|claim| (claim.hash.as_str(), claim.owner.as_str(), now + millis(ANSWER_KEPT))),
+            key_used: request.key_used.as_deref().map(|hash| (hash, now)),
+        };
+        for attempt in 1.. {
+            match self.store.commit_turn(&commit).await {
+                Ok(true) => break,
+                Ok(false) => return Err(TurnFailure::Lost),
+                Err(StoreError::Unavailable(_) | StoreError::Contended) if attempt < STORE_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Answer::new(request.trace.clone(), session.clone(), started_at, &turn))
+    }
+
+    /// Pays for a turn without an answer, and lets go of what it held.
+    async fn give_up(&self, request: &TurnRequest, progress: &Progress) {
+        let session = &request.session;
+        let month = self.month();
+        let abort = TurnAbort {
+            trace: &request.trace,
+            tenant: &request.agent.tenant,
+            agent: &request.agent.id,
+            session: &session.id,
+            number: session.next_turn,
+            usage: (&month, usage_item(progress)),
+            lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
+            claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
+        };
+        if let Err(error) = self.store.abort_turn(&abort).await {
+            tracing::error!(
+                trace = request.trace.as_str(),
+                error = telemetry::chain(&error),
+                "a turn could not be settled"
+            );
+        }
+    }
+
+    /// `yyyy-mm`.
+    fn month(&self) -> String {
+        self.clock.now().strftime("%Y-%m").to_string()
+    }
+}
+
+fn usage_item(progress: &Progress) -> UsageItem {
+    let usage = progress.usage();
+    let micros = progress.cost().unwrap_or_default() * 1_000_000.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a price is neither negative nor that high"
+    )]
+    let cost_micros = micros.round() as u64;
+    UsageItem {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        turns: u64::from(usage.total() > 0),
+        cost_micros,
+    }
+}
+
+/// Whole milliseconds.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
