@@ -1,0 +1,243 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  orrery                                      serve ./agents on http://127.0.0.1:3000
+  orrery serve --port 0 --data :memory:       serve on any free port and keep nothing
+  orrery apply agents/ --dry-run              show what would change
+  orrery key create --agent support           make a key; it is shown once
+  orrery key create --agent support --quiet --table orrery --region eu-central-1
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or an agent's document with problems.";
+
+/// AI agents as an HTTP API: on this machine, and the tool that puts agents and keys into a table.
+#[derive(Debug, Parser)]
+#[command(name = "orrery", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API on this machine (what `orrery` alone does)
+    Serve(ServeArguments),
+    /// Store agents' documents: all are checked first, and those that did not change are left alone
+    Apply(ApplyArguments),
+    /// List, show and delete agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Make, list, rotate and revoke keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make, list and delete inbound webhooks, whose senders sign what they send
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 3000)]
+    pub(crate) port: u16,
+    /// The directory that keeps the table, or :memory: to keep nothing
+    #[arg(long, value_name = "DIR", default_value = ".orrery")]
+    pub(crate) data: PathBuf,
+    /// The directory of agents' documents (*.md), applied at the start [default: agents, where it exists]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agents: Option<PathBuf>,
+}
+
+/// Which table is meant.
+#[derive(Debug, Args)]
+pub(crate) struct TableArguments {
+    /// The directory that keeps this machine's table
+    #[arg(long, value_name = "DIR", default_value = ".orrery", conflicts_with = "table")]
+    pub(crate) data: PathBuf,
+    /// A table on AWS, by its name, with the credentials that the AWS tools use
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// The AWS region, where it is not the one configured
+    #[arg(long, requires = "table")]
+    pub(crate) region: Option<String>,
+    /// Another endpoint of DynamoDB
+    #[arg(long, value_name = "URL", requires = "table")]
+    pub(crate) endpoint_url: Option<String>,
+}
+
+/// How the result is told.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OutputArguments {
+    /// Print the data as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the essential value alone: the key, the id
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// Documents, or directories of them (*.md)
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Show the differences and store nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// List the agents
+    List(ListArguments),
+    /// Show an agent's document as it is stored
+    Show(AgentArguments),
+    /// Delete an agent; its keys open nothing any more
+    Delete(AgentArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArguments {
+    /// The agent's name or id
+    #[arg(value_name = "AGENT")]
+    pub(crate) agent: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key; it is shown once and cannot be read again
+    Create(KeyCreateArguments),
+    /// List keys, without telling them
+    List(KeyListArguments),
+    /// Put a new key in the place of one; the old one stops to work at once
+    Rotate(KeyArguments),
+    /// Make a key stop to work
+    Revoke(KeyArguments),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// For servers: the OpenAI-compatible endpoint and the webhook. Secret
+    Server,
+    /// For web pages: the chat widget only. Public by nature
+    Widget,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreateArguments {
+    /// The agent that it opens, by name or id
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// What it may be used on
+    #[arg(long, value_enum, default_value_t = Kind::Server)]
+    pub(crate) kind: Kind,
+    /// A name, to tell keys apart
+    #[arg(long, default_value = "")]
+    pub(crate) name: String,
+    /// When it stops to work: 30d, 24h, 90m, or a time like 2030-01-31T00:00:00Z [default: never]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: Option<String>,
+    /// An origin from which a widget key works, for example https://example.com; may be repeated [default: all]
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArguments {
+    /// The agent whose keys are listed, by name or id [default: all agents]
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArguments {
+    /// The key's id, as `key list` tells it (key_…)
+    #[arg(value_name = "KEY_ID")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Make an inbound webhook with a secret that its sender signs with
+    Create(WebhookCreateArguments),
+    /// List an agent's inbound webhooks
+    List(WebhookListArguments),
+    /// Delete an inbound webhook
+    Delete(WebhookDeleteArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookCreateArguments {
+    /// The agent that it calls, by name or id
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// A name, to tell webhooks apart
+    #[arg(long, default_value = "")]
+    pub(crate) name: String,
+    /// The secret that signs, 8 to 200 characters [default: a new one, shown once]
+    #[arg(long)]
+    pub(crate) secret: Option<String>,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookListArguments {
+    /// The agent, by name or id
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookDeleteArguments {
+    /// The webhook's id (wh_…)
+    #[arg(value_name = "WEBHOOK_ID")]
+    pub(crate) webhook: String,
+    /// The agent, by name or id
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}

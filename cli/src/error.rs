@@ -1,0 +1,66 @@
+//! Why a command failed, and with which exit code.
+
+use crate::documents::DocumentsError;
+use crate::place::PlaceError;
+use crate::serve::ServeError;
+use crate::when::ExpiryError;
+
+/// A failure, in words for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
+    #[error(transparent)]
+    Expiry(#[from] ExpiryError),
+    #[error("{}", no_agent(named, known))]
+    NoAgent { named: String, known: Vec<String> },
+    #[error("there is no key {0:?}; `orrery key list` tells their ids")]
+    NoKey(String),
+    #[error("there is no webhook {0:?}; `orrery webhook list` tells their ids")]
+    NoWebhook(String),
+    #[error("{0} was changed by another at the same moment; apply it again")]
+    Overtaken(String),
+    #[error("the document cannot be written as JSON")]
+    Document(#[source] serde_json::Error),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("the table cannot be used")]
+    Store(#[from] shared::store::StoreError),
+    #[error(transparent)]
+    Key(#[from] shared::auth::KeyringError),
+    #[error(transparent)]
+    Seal(#[from] shared::secret::SealError),
+    #[error(transparent)]
+    Config(#[from] shared::config::ConfigError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl CommandError {
+    /// 2 where the command or a document is wrong, 1 where something failed.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Documents(_) | Self::Expiry(_) | Self::Config(_) => 2,
+            Self::NoAgent { .. }
+            | Self::NoKey(_)
+            | Self::NoWebhook(_)
+            | Self::Overtaken(_)
+            | Self::Document(_)
+            | Self::Place(_)
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Seal(_)
+            | Self::Serve(_) => 1,
+        }
+    }
+}
+
+fn no_agent(named: &str, known: &[String]) -> String {
+    let named: String = named.chars().take(80).collect();
+    match known {
+        [] => format!("there is no agent {named:?}, nor any other: store one with `orrery apply FILE`"),
+        known => format!("there is no agent {named:?}; there are {}", known.join(", ")),
+    }
+}

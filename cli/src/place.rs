@@ -1,0 +1,202 @@
+//! Where agents and keys are kept: a directory of this machine, or a table on AWS.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use embedded::{EmbeddedDynamo, EmbeddedError};
+use secrecy::{ExposeSecret, SecretString};
+use shared::app::{App, AppError};
+use shared::clock::Clock;
+use shared::config::{Config, ConfigError};
+use shared::http::ApiError;
+use shared::id::TenantId;
+use shared::outbound::{self, OutboundError};
+use shared::secret::{SealError, Sealer};
+use shared::store::{Store, StoreError, TenantItem};
+
+use crate::args::TableArguments;
+
+/// What stands for a table that is not kept.
+const MEMORY: &str = ":memory:";
+/// The table's name on this machine.
+const LOCAL_TABLE: &str = "orrery";
+/// Who owns everything, until there are others.
+const TENANT: &str = "ten_default";
+/// The plan of who runs a deployment of their own: no limits.
+const PLAN: &str = "enterprise";
+/// The secret that seals tenants' tokens, by the name of its variable.
+pub(crate) const SEALING_KEYS: &str = "ORRERY_SEALING_KEYS";
+
+/// A place that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error("--data :memory: keeps nothing: it is for `orrery serve` alone")]
+    Memory,
+    #[error("the directory {} cannot be used", .0.display())]
+    Directory(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    #[error("the table cannot be used")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("the sealing keys cannot be had: set ORRERY_SECRET to the name of the deployment's secret")]
+    Secret(#[source] ApiError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// An open table and whose part of it is meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) tenant: TenantId,
+    pub(crate) keeper: Keeper,
+}
+
+/// What keeps the table.
+#[derive(Clone, Debug)]
+pub(crate) enum Keeper {
+    /// A directory of this machine, or its memory.
+    Machine { database: EmbeddedDynamo, directory: Option<PathBuf> },
+    /// AWS.
+    Cloud,
+}
+
+impl Place {
+    /// The place that a command means.
+    pub(crate) async fn open(arguments: &TableArguments) -> Result<Self, PlaceError> {
+        match &arguments.table {
+            Some(table) => Self::cloud(table, arguments).await,
+            None if arguments.data == Path::new(MEMORY) => Err(PlaceError::Memory),
+            None => Self::machine(&arguments.data).await,
+        }
+    }
+
+    /// The table of a directory, which is made where it is missing, or one in memory.
+    pub(crate) async fn machine(data: &Path) -> Result<Self, PlaceError> {
+        let directory = (data != Path::new(MEMORY)).then(|| data.to_owned());
+        if let Some(directory) = &directory {
+            make_directory(directory).map_err(|error| PlaceError::Directory(directory.clone(), error))?;
+        }
+        let database =
+            EmbeddedDynamo::open(directory.as_ref().map(|directory| directory.join("orrery.db")).as_deref())?;
+        let store = Store::new(client_of(&database), LOCAL_TABLE.to_owned());
+        store.create_table().await?;
+        Self::of(store, Keeper::Machine { database, directory }).await
+    }
+
+    async fn cloud(table: &str, arguments: &TableArguments) -> Result<Self, PlaceError> {
+        let config = Config::from_environment()?;
+        let client = outbound::client(config.tls_roots, config.connect_timeout)?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(outbound::sdk_transport(client));
+        if let Some(region) = &arguments.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &arguments.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let store = Store::new(Client::new(&loader.load().await), table.to_owned());
+        Self::of(store, Keeper::Cloud).await
+    }
+
+    async fn of(store: Store, keeper: Keeper) -> Result<Self, PlaceError> {
+        let place = Self { store, clock: Clock::system(), tenant: TenantId::from(TENANT), keeper };
+        if place.store.tenant(&place.tenant).await?.is_none() {
+            let tenant = TenantItem {
+                tenant: place.tenant.clone(),
+                plan: PLAN.to_owned(),
+                monthly_tokens: None,
+                created_at: place.clock.now_ms(),
+            };
+            place.store.put_tenant(&tenant).await?;
+        }
+        Ok(place)
+    }
+
+    /// What seals the secrets of inbound webhooks.
+    pub(crate) async fn sealer(&self) -> Result<Sealer, PlaceError> {
+        let config = Config::from_environment()?;
+        match &self.keeper {
+            Keeper::Machine { .. } => Ok(Sealer::new(self.sealing_keys(&config)?.as_ref())?),
+            Keeper::Cloud => {
+                let app = App::over(config, self.clock.clone(), self.store.clone())?;
+                app.sealer().await.map_err(PlaceError::Secret)
+            }
+        }
+    }
+
+    /// The sealing keys: those of the environment, or on this machine those of the directory, made where they are
+    /// missing.
+    pub(crate) fn sealing_keys(&self, config: &Config) -> Result<Option<SecretString>, PlaceError> {
+        let given = config.secrets.get(SEALING_KEYS).cloned();
+        match &self.keeper {
+            Keeper::Machine { directory: Some(directory), .. } if given.is_none() => {
+                let path = directory.join("sealing-keys");
+                let keys = Sealer::generate_key("local")?;
+                let keys = keep(&path, keys.expose_secret()).map_err(|error| PlaceError::Directory(path, error))?;
+                Ok(Some(SecretString::from(keys)))
+            }
+            Keeper::Machine { directory: None, .. } if given.is_none() => Ok(Some(Sealer::generate_key("local")?)),
+            Keeper::Machine { .. } | Keeper::Cloud => Ok(given),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the client of this machine's own table")]
+fn client_of(database: &EmbeddedDynamo) -> Client {
+    Client::from_conf(
+        aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "this machine"))
+            .http_client(database.clone())
+            .build(),
+    )
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// What the file holds; where it is missing it is written first, for its owner's eyes alone. Of two processes that
+/// write at once, one wins, and both read the same.
+fn keep(path: &Path, text: &str) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(kept) => return Ok(kept.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let own = path.with_extension(std::process::id().to_string());
+    write_private(&own, text)?;
+    match fs::hard_link(&own, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => fs::remove_file(&own)?,
+    }
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
+/// Writes a file that its owner alone can read.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+}

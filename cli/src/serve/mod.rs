@@ -1,0 +1,241 @@
+//! `orrery serve`: every function of template.yaml behind one port of this machine, over a table in this process.
+
+mod log;
+mod page;
+mod page_keys;
+mod routes;
+mod start;
+
+use std::collections::BTreeMap;
+use std::future::{IntoFuture, pending};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use embedded::EmbeddedDynamo;
+use shared::app::{App, AppError};
+use shared::config::Config;
+use shared::id::RequestId;
+use shared::telemetry::{self, Audience};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::args::ServeArguments;
+use crate::error::CommandError;
+use crate::output;
+use crate::place::{Keeper, Place, SEALING_KEYS};
+use page_keys::PageAgents;
+use routes::{Routes, RoutesError};
+
+/// How long running turns may go on after the end was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often expired items are removed.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Why the server cannot start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(
+        "port {0} of 127.0.0.1 is taken: stop what listens there, or choose another with --port (0 takes any free one)"
+    )]
+    PortTaken(u16),
+    #[error("port {port} of 127.0.0.1 cannot be listened on")]
+    Port { port: u16, source: std::io::Error },
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("template.yaml routes to {0}, which is no function of this program")]
+    NoFunction(String),
+    #[error("the server stopped")]
+    Stopped(#[source] std::io::Error),
+}
+
+/// What answers requests.
+struct Server {
+    routes: Routes,
+    functions: BTreeMap<String, Router>,
+    page: PageAgents,
+}
+
+impl Server {
+    fn new(routes: Routes, page: PageAgents, app: &App) -> Result<Self, ServeError> {
+        let mut functions = BTreeMap::new();
+        for name in routes.functions() {
+            let function = match name {
+                "chat-completions" => chat_completions::routes(),
+                "health" => health::routes(),
+                "models" => models::routes(),
+                "webhook" => webhook::routes(),
+                "widget-chat" => widget_chat::routes(),
+                other => return Err(ServeError::NoFunction(other.to_owned())),
+            };
+            functions.insert(name.to_owned(), function.with_state(app.clone()).into());
+        }
+        Ok(Self { routes, functions, page })
+    }
+}
+
+/// The application over this machine's table, with the secrets of the environment.
+fn app(config: Config, place: &Place) -> Result<App, CommandError> {
+    let mut config = Config { secret: None, ..config };
+    if let Some(keys) = place.sealing_keys(&config)? {
+        config.secrets.insert(SEALING_KEYS.to_owned(), keys);
+    }
+    Ok(App::over(config, place.clock.clone(), place.store.clone()).map_err(ServeError::App)?)
+}
+
+pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
+    let config = Config::from_environment()?;
+    telemetry::start(Audience::Person, &config.log);
+    let listener = listen(arguments.port).await?;
+    let url = format!("http://{}", listener.local_addr().map_err(ServeError::Stopped)?);
+    let place = Place::machine(&arguments.data).await?;
+    start::apply(&place, arguments.agents).await?;
+    let app = app(config, &place)?;
+    let routes = Routes::of_template().map_err(ServeError::Routes)?;
+    let page = PageAgents::new(place.clone());
+    output::data(&format!("listening on {url}"));
+    start::tell(&place, &url, &page).await?;
+    let router = router(Server::new(routes, page, &app)?);
+    tokio::select! {
+        stopped = serve(listener, router, app.tasks()) => Ok(stopped?),
+        () = sweep(&place) => Ok(()),
+    }
+}
+
+fn router(server: Server) -> Router {
+    Router::new()
+        .route("/", get(start_page))
+        .fallback(dispatch)
+        .with_state(Arc::new(server))
+        .layer(from_fn(log::requests))
+}
+
+async fn listen(port: u16) -> Result<TcpListener, ServeError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => ServeError::PortTaken(port),
+        _ => ServeError::Port { port, source },
+    })
+}
+
+/// Serves until the end is asked for, and then for as long as running turns last, but not longer than [`DRAIN`]. Asked
+/// a second time, it ends at once.
+async fn serve(listener: TcpListener, router: Router, turns: &TaskTracker) -> Result<(), ServeError> {
+    let listener = listener.tap_io(|stream| {
+        let _slower_without = stream.set_nodelay(true);
+    });
+    let (asked, mut heard) = tokio::sync::watch::channel(());
+    let first = async move {
+        end_asked().await;
+        output::note("Ending: running turns have 10 s. Ask again to end at once.");
+        asked.send_replace(());
+    };
+    let served = async {
+        axum::serve(listener, router).with_graceful_shutdown(first).into_future().await?;
+        turns.close();
+        turns.wait().await;
+        Ok(())
+    };
+    let bound = async {
+        // The sender goes only with the server.
+        if heard.changed().await.is_err() {
+            pending::<()>().await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DRAIN) => {}
+            () = end_asked() => {}
+        }
+    };
+    tokio::select! {
+        served = served => served.map_err(ServeError::Stopped),
+        () = bound => {
+            output::note("Ended with turns still running.");
+            Ok(())
+        }
+    }
+}
+
+/// Ctrl-C, or SIGTERM.
+async fn end_asked() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Removes expired items from time to time, for as long as it is polled.
+async fn sweep(place: &Place) {
+    let Keeper::Machine { database, .. } = &place.keeper else { return pending().await };
+    loop {
+        let database: EmbeddedDynamo = database.clone();
+        match tokio::task::spawn_blocking(move || database.sweep_expired()).await {
+            Ok(Ok(removed)) => tracing::debug!(removed, "expired items are removed"),
+            Ok(Err(error)) => tracing::warn!(error = telemetry::chain(&error), "expired items stay"),
+            Err(_) => tracing::warn!("expired items stay"),
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
+async fn start_page(State(server): State<Arc<Server>>, request: Request) -> Response {
+    if !page::is_local(request.headers()) {
+        return not_found();
+    }
+    match server.page.load().await {
+        Ok(agents) => page::response(&agents),
+        Err(error) => {
+            tracing::error!(error = telemetry::chain(&error), "the start page cannot be shown");
+            json(StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"The start page cannot be shown"}"#)
+        }
+    }
+}
+
+async fn dispatch(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let function = server.routes.find(request.method().as_str(), request.uri().path());
+    match function.and_then(|function| server.functions.get(function)) {
+        Some(function) => match function.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => not_found(),
+    }
+}
+
+fn not_found() -> Response {
+    json(StatusCode::NOT_FOUND, r#"{"error":"Not found"}"#)
+}
+
+fn json(status: StatusCode, body: &'static str) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::from_str(RequestId::generate().as_str()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,6 @@
+//! `orrery` from the outside: the real binary, run in directories of its own.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod commands;
+mod kit;
+mod serve;
