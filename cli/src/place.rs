@@ -20,6 +20,8 @@ use shared::store::{Store, StoreError, TenantItem};
 
 use crate::args::TableArguments;
 
+/// The directory that is meant where none is named.
+const DEFAULT_DIRECTORY: &str = ".orrery";
 /// What stands for a table that is not kept.
 const MEMORY: &str = ":memory:";
 /// The table's name on this machine.
@@ -121,6 +123,16 @@ impl Place {
             place.store.put_tenant(&tenant).await?;
         }
         Ok(place)
+    }
+
+    /// What a command needs after it to mean this place: nothing, or ` --data …`.
+    pub(crate) fn flag(&self) -> String {
+        match &self.keeper {
+            Keeper::Machine { directory: Some(directory), .. } if directory != Path::new(DEFAULT_DIRECTORY) => {
+                format!(" --data '{}'", directory.display())
+            }
+            Keeper::Machine { .. } | Keeper::Cloud => String::new(),
+        }
     }
 
     /// What seals the secrets of inbound webhooks.

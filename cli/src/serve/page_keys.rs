@@ -37,6 +37,11 @@ impl PageAgents {
         Self { place, file, keys: Mutex::new(keys) }
     }
 
+    /// What commands need after them to mean the page's table.
+    pub(super) fn flag(&self) -> String {
+        self.place.flag()
+    }
+
     /// The agents as they are now. One whose widget is enabled gets a key where it has none that works.
     pub(super) async fn load(&self) -> Result<Vec<PageAgent>, CommandError> {
         let mut keys = self.keys.lock().await;
