@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -88,6 +90,21 @@ impl EmbeddedDynamo {
             }
         };
         Ok(Self(Arc::new(Inner { database, place, counters: Counters::default() })))
+    }
+
+    /// The SDK's client of this database.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one client that needs neither region nor credentials of its own"
+    )]
+    pub fn client(&self) -> Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "this machine"))
+            .http_client(self.clone());
+        Client::from_conf(config.build())
     }
 
     /// How often each operation was called through this handle and its clones; operations never called are left out.

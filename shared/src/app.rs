@@ -171,7 +171,7 @@ fn dynamodb(config: &Config, transport: SharedHttpClient) -> aws_sdk_dynamodb::C
         .region(Region::new(aws.region.clone()))
         .http_client(transport);
     builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
-    builder.set_credentials_provider(credentials(config).map(Into::into));
+    builder.set_credentials_provider(credentials(config));
     aws_sdk_dynamodb::Client::from_conf(builder.build())
 }
 
@@ -182,7 +182,7 @@ fn secrets_manager(config: &Config, transport: SharedHttpClient) -> aws_sdk_secr
         .region(Region::new(aws.region.clone()))
         .http_client(transport);
     builder.set_endpoint_url(aws.secrets_endpoint.clone());
-    builder.set_credentials_provider(credentials(config).map(Into::into));
+    builder.set_credentials_provider(credentials(config));
     aws_sdk_secretsmanager::Client::from_conf(builder.build())
 }
 

@@ -61,7 +61,6 @@ impl Exchange {
     ///
     /// # Errors
     /// The finished reply to a body that is too large, or does not arrive.
-    #[expect(clippy::result_large_err, reason = "both sides are used at once and once")]
     pub async fn read(
         dialect: Dialect,
         function: &'static str,

@@ -110,7 +110,7 @@ async fn fetch(client: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Va
 #[async_trait]
 impl KeySource for Secrets {
     async fn key(&self, name: &str) -> Result<Option<SecretString>, KeyError> {
-        self.get(name).await.map_err(|source| KeyError::new(source))
+        self.get(name).await.map_err(KeyError::new)
     }
 }
 

@@ -121,7 +121,7 @@ impl Turns {
         let (events, stream) = channel(WAITING);
         let begun = Begun { trace: request.trace.clone(), started_at: self.clock.now_ms() };
         let (turns, started_at) = (self.clone(), begun.started_at);
-        self.tasks.spawn(async move { turns.to_its_end(request, started_at, events).await });
+        self.tasks.spawn(async move { turns.play(request, started_at, events).await });
         (begun, ReceiverStream::new(stream))
     }
 
@@ -139,7 +139,7 @@ impl Turns {
         Ok(ReceiverStream::new(stream))
     }
 
-    async fn to_its_end(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
+    async fn play(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
         let mut progress = Progress::default();
         let outcome = self.speak(&request, &events, &mut progress).await;
         let outcome = match outcome {

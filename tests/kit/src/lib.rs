@@ -1,1 +1,215 @@
-//! x
+//! What Orrery's own tests share: an application over an embedded table, with a clock that stands still.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use embedded::EmbeddedDynamo;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use shared::agent::AgentDocument;
+use shared::app::App;
+use shared::auth::{Keyring, Kind, NewKey};
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::id::{AgentId, TenantId, WebhookId};
+use shared::secret::Sealer;
+use shared::store::{AgentItem, InboundWebhook, KeyItem, Store, TenantItem};
+use tower::ServiceExt;
+use utoipa_axum::router::OpenApiRouter;
+
+/// When every test begins: 2026-03-25T14:30:00Z, in milliseconds since the Unix epoch.
+pub const BEGIN: i64 = 1_774_449_000_000;
+
+/// An application to test against.
+pub struct Bench {
+    /// The application.
+    pub app: App,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its table.
+    pub database: EmbeddedDynamo,
+    /// Who owns everything.
+    pub tenant: TenantId,
+}
+
+/// A reply, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// A header as text; empty where it is missing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap_or_default())
+    }
+
+    /// The data lines of an event stream.
+    #[must_use]
+    pub fn data(&self) -> Vec<&str> {
+        self.body.lines().filter_map(|line| line.strip_prefix("data: ")).collect()
+    }
+}
+
+impl Bench {
+    /// An application whose tenant is on the enterprise plan.
+    pub async fn new() -> Self {
+        Self::with_plan("enterprise").await
+    }
+
+    /// An application whose tenant is on this plan.
+    pub async fn with_plan(plan: &str) -> Self {
+        let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
+        let database = EmbeddedDynamo::open(None).unwrap();
+        let store = Store::new(database.client(), "orrery".to_owned());
+        store.create_table().await.unwrap();
+        let keys = Sealer::generate_key("test").unwrap();
+        let mut config = Config::read([("ORRERY_DEMO_DELAY_MS".to_owned(), "0".to_owned())]).unwrap();
+        config.secrets.insert("ORRERY_SEALING_KEYS".to_owned(), keys);
+        let tenant = TenantId::generate();
+        let item =
+            TenantItem { tenant: tenant.clone(), plan: plan.to_owned(), monthly_tokens: None, created_at: BEGIN };
+        store.put_tenant(&item).await.unwrap();
+        Self { app: App::over(config, clock.clone(), store).unwrap(), clock, database, tenant }
+    }
+
+    /// Stores an agent with this front matter (without its `name` and `model`) and prompt.
+    pub async fn agent(&self, front_matter: &str, prompt: &str) -> AgentId {
+        let id = AgentId::generate();
+        self.put_agent(&id, 1, front_matter, prompt).await;
+        id
+    }
+
+    /// Stores a version of an agent.
+    pub async fn put_agent(&self, id: &AgentId, version: u64, front_matter: &str, prompt: &str) {
+        let name = id.as_str().replace('_', "-");
+        let source = format!("---\nname: {name}\nmodel: demo/echo\n{front_matter}\n---\n{prompt}\n");
+        let document = AgentDocument::parse(&source).unwrap_or_else(|error| panic!("{error}"));
+        let item = AgentItem {
+            id: id.clone(),
+            tenant: self.tenant.clone(),
+            name,
+            version,
+            document: serde_json::to_string(&document).unwrap(),
+            source,
+            updated_at: self.clock.now_ms(),
+            webhooks: BTreeMap::new(),
+        };
+        assert!(self.app.store().put_agent(&item).await.unwrap());
+    }
+
+    /// Makes a key and gives its text.
+    pub async fn key(&self, agent: &AgentId, kind: Kind) -> String {
+        self.new_key(NewKey { kind, ..plain_key(agent) }).await.0
+    }
+
+    /// Makes a key of one's own design.
+    pub async fn new_key(&self, new: NewKey) -> (String, KeyItem) {
+        let (plain, item) = self.keyring().create(new).await.unwrap();
+        (plain.reveal().to_owned(), item)
+    }
+
+    /// The tenant's keys.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        Keyring::new(self.app.store().clone(), self.clock.clone(), self.tenant.clone())
+    }
+
+    /// Adds an inbound webhook, which signs with this secret if there is one.
+    pub async fn webhook(&self, agent: &AgentId, secret: Option<&str>) -> WebhookId {
+        let id = WebhookId::generate();
+        let sealer = self.app.sealer().await.unwrap();
+        let seal =
+            |secret: &str| sealer.seal(&self.tenant, &InboundWebhook::purpose(id.as_str()), &secret.into()).unwrap();
+        let webhook = InboundWebhook { name: "test".to_owned(), sealed_secret: secret.map(seal), created_at: BEGIN };
+        assert!(self.app.store().put_webhook(&self.tenant, agent, &id, &webhook).await.unwrap());
+        id
+    }
+
+    /// These routes, ready to be called.
+    pub fn router(&self, routes: OpenApiRouter<App>) -> Router {
+        routes.with_state(self.app.clone()).into()
+    }
+
+    /// Moves the clock.
+    pub fn wait(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// How often the table was written since it was made.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.count(&["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"])
+    }
+
+    /// How often the table was read since it was made.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.count(&["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"])
+    }
+
+    fn count(&self, operations: &[&str]) -> u64 {
+        let counts = self.database.counts();
+        operations.iter().filter_map(|operation| counts.get(*operation)).sum()
+    }
+}
+
+/// A server key without anything special.
+#[must_use]
+pub fn plain_key(agent: &AgentId) -> NewKey {
+    NewKey {
+        agent: agent.clone(),
+        kind: Kind::Server,
+        name: "test".to_owned(),
+        scopes: Vec::new(),
+        expires_in: None,
+        origins: Vec::new(),
+        requests_per_minute: None,
+    }
+}
+
+/// Sends a request and reads the reply to its end.
+pub async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+/// A POST of JSON with a bearer.
+#[must_use]
+pub fn post(path: &str, key: &str, body: &Value) -> Request<Body> {
+    post_bytes(path, key, body.to_string())
+}
+
+/// A POST of whatever it is with a bearer.
+#[must_use]
+pub fn post_bytes(path: &str, key: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.header("authorization", format!("Bearer {key}")).body(body.into()).unwrap()
+}
+
+/// The request of an event file (`events/…`), its agent and key put in, as Lambda hands it to a function.
+#[must_use]
+pub fn event(json: &str, agent: &str, key: &str) -> Request<Body> {
+    let json = json.replace("ag_00000000000000000000000000", agent).replace(&format!("kpn_{}", "0".repeat(64)), key);
+    let event: lambda_http::request::LambdaRequest = serde_json::from_str(&json).unwrap();
+    let request: lambda_http::Request = event.into();
+    request.map(|body| Body::from(body.to_vec()))
+}
