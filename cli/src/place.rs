@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use embedded::{EmbeddedDynamo, EmbeddedError};
@@ -96,7 +95,7 @@ impl Place {
         }
         let database =
             EmbeddedDynamo::open(directory.as_ref().map(|directory| directory.join("orrery.db")).as_deref())?;
-        let store = Store::new(client_of(&database), LOCAL_TABLE.to_owned());
+        let store = Store::new(database.client(), LOCAL_TABLE.to_owned());
         store.create_table().await?;
         Self::of(store, Keeper::Machine { database, directory }).await
     }
@@ -170,18 +169,6 @@ impl Place {
             Keeper::Machine { .. } | Keeper::Cloud { .. } => Ok(given),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the client of this machine's own table")]
-fn client_of(database: &EmbeddedDynamo) -> Client {
-    Client::from_conf(
-        aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("local"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "this machine"))
-            .http_client(database.clone())
-            .build(),
-    )
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
