@@ -161,11 +161,11 @@ impl Place {
         match &self.keeper {
             Keeper::Machine { directory: Some(directory), .. } if given.is_none() => {
                 let path = directory.join("sealing-keys");
-                let keys = Sealer::generate_key("local")?;
+                let keys = Sealer::generate_key()?;
                 let keys = keep(&path, keys.expose_secret()).map_err(|error| PlaceError::Directory(path, error))?;
                 Ok(Some(SecretString::from(keys)))
             }
-            Keeper::Machine { directory: None, .. } if given.is_none() => Ok(Some(Sealer::generate_key("local")?)),
+            Keeper::Machine { directory: None, .. } if given.is_none() => Ok(Some(Sealer::generate_key()?)),
             Keeper::Machine { .. } | Keeper::Cloud { .. } => Ok(given),
         }
     }
