@@ -1,7 +1,8 @@
 //! Sealing: AES-256-GCM, bound to a tenant and to what the text is for, under a key that is named in the result, so that
 //! keys can be changed while what the old ones sealed still opens.
 //!
-//! A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`.
+//! Keys are written `id:base64`, or as 64 hexadecimal digits alone, the way that a deployment generates its first one:
+//! that key's id is `1`. A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
@@ -90,9 +91,12 @@ fn bound_to(key: &str, tenant: &TenantId, purpose: &str) -> Aad<Vec<u8>> {
 }
 
 fn parse(key: &str) -> Option<(String, LessSafeKey)> {
-    let (id, bytes) = key.split_once(':')?;
+    let (id, bytes) = match key.split_once(':') {
+        Some((id, bytes)) => (id, STANDARD.decode(bytes).ok()?),
+        None => ("1", hex::decode(key).ok()?),
+    };
     let id_ok = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let key = UnboundKey::new(&AES_256_GCM, &STANDARD.decode(bytes).ok()?).ok()?;
+    let key = UnboundKey::new(&AES_256_GCM, &bytes).ok()?;
     id_ok.then(|| (id.to_owned(), LessSafeKey::new(key)))
 }
 
@@ -114,6 +118,14 @@ mod tests {
         assert_eq!(sealer.open(&tenant, "webhook:a", &sealed).unwrap().expose_secret(), "s3cret");
         assert_eq!(sealer.open(&tenant, "webhook:b", &sealed).unwrap_err(), SealError::Broken);
         assert_eq!(sealer.open(&TenantId::generate(), "webhook:a", &sealed).unwrap_err(), SealError::Broken);
+    }
+
+    #[test]
+    fn a_key_that_the_deployment_generated_is_hexadecimal_and_named_one() {
+        let (sealer, tenant) = (Sealer::new(Some(&"0f".repeat(32).into())).unwrap(), TenantId::generate());
+        let sealed = sealer.seal(&tenant, "p", &"x".into()).unwrap();
+        assert!(sealed.starts_with("v1.1.") && sealer.open(&tenant, "p", &sealed).is_ok());
+        assert_eq!(Sealer::new(Some(&"0f".repeat(31).into())).err(), Some(SealError::BadKeys));
     }
 
     #[test]
