@@ -30,11 +30,16 @@ impl PageAgents {
     pub(super) fn new(place: Place) -> Self {
         let file = match &place.keeper {
             Keeper::Machine { directory: Some(directory), .. } => Some(directory.join("start-page.json")),
-            Keeper::Machine { directory: None, .. } | Keeper::Cloud => None,
+            Keeper::Machine { directory: None, .. } | Keeper::Cloud { .. } => None,
         };
         let kept = file.as_ref().and_then(|file| fs::read(file).ok());
         let keys = kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
         Self { place, file, keys: Mutex::new(keys) }
+    }
+
+    /// What commands need after them to mean the page's table.
+    pub(super) fn flag(&self) -> String {
+        self.place.flag()
     }
 
     /// The agents as they are now. One whose widget is enabled gets a key where it has none that works.

@@ -170,3 +170,20 @@ fn requests_are_logged_without_keys_and_bodies() {
     );
     assert!(!notes.iter().any(|note| note.contains(&key) || note.contains("secret words")), "{notes:?}");
 }
+
+#[test]
+fn a_webhook_that_was_made_takes_what_its_secret_signs_and_nothing_else() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let (_, headers, _) = chat(&home, "");
+    let made = home.json(&["webhook", "create", "--agent", "support", "--secret", "correct horse"]);
+    let path = format!("/api/webhook/{}", made["agent"].as_str().unwrap());
+    let request = serde_json::json!({ "message": "Hello", "webhookId": made["id"] }).to_string();
+    let call = |secret: &str| {
+        let signature = shared::auth::sign(&secret.to_owned().into(), request.as_bytes());
+        server.request("POST", &path, &format!("{headers}X-Webhook-Signature: {signature}\r\n"), &request)
+    };
+    let reply = call("correct horse");
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("You said: Hello"), "{reply}");
+    assert!(call("battery staple").starts_with("HTTP/1.1 401"));
+}
