@@ -102,7 +102,11 @@ fn the_start_page_is_one_file_with_a_strict_policy() {
     assert!(reply.contains("event: token") && reply.contains("event: done"), "{reply}");
     assert!(server.request("GET", "/", "Host: example.com\r\n", "").starts_with("HTTP/1.1 404"));
     drop(server);
-    assert!(home.serve(&[]).get("/").contains(&key), "the page keeps its key");
+    let again = home.serve(&[]);
+    assert!(again.get("/").contains("kpn_") && !again.get("/").contains(&key), "a start gives the page another key");
+    let live = home.json(&["key", "list"]);
+    let live = live.as_array().unwrap().iter().filter(|own| own["name"] == "start page" && own["enabled"] == true);
+    assert_eq!(live.count(), 1);
 }
 
 #[test]
