@@ -13,7 +13,7 @@ use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::egress::Egress;
-use crate::id::{SessionId, TraceId};
+use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
 use crate::session::{LEASE, Session, Turn};
 use crate::store::{Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
@@ -85,6 +85,8 @@ pub struct Begun {
 pub struct TurnRequest {
     /// The turn's name.
     pub trace: TraceId,
+    /// The request that it answers, for the log.
+    pub request: RequestId,
     /// Who answers.
     pub agent: Agent,
     /// The endpoint that it came in by.
@@ -149,11 +151,13 @@ impl Turns {
             Err(failure) => Err(failure),
         };
         let usage = progress.usage();
-        let (trace, agent, source) = (request.trace.as_str(), request.agent.id.as_str(), request.source);
+        let (trace, id, agent) = (request.trace.as_str(), request.request.as_str(), request.agent.id.as_str());
+        let source = request.source;
         let last = match outcome {
             Ok(answer) => {
                 tracing::info!(
                     trace,
+                    request = id,
                     agent,
                     source,
                     model = progress.model,
@@ -168,8 +172,10 @@ impl Turns {
             Err(failure) => {
                 let error = telemetry::chain(&failure);
                 match failure {
-                    TurnFailure::Abandoned => tracing::info!(trace, agent, source, "turn given up by its caller"),
-                    _ => tracing::error!(trace, agent, source, error, "turn failed"),
+                    TurnFailure::Abandoned => {
+                        tracing::info!(trace, request = id, agent, source, "turn given up by its caller")
+                    }
+                    _ => tracing::error!(trace, request = id, agent, source, error, "turn failed"),
                 }
                 self.give_up(&request, &progress).await;
                 TurnEvent::Failed(failure)
