@@ -1,6 +1,6 @@
 //! A table that fails when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -45,8 +45,10 @@ pub enum Moment {
 pub struct Strike {
     /// The operation, for example `PutItem`.
     pub operation: String,
-    /// Which of its calls from now on, the first is 0; the SDK's own retries count.
+    /// Which of its calls from now on; the first is 0.
     pub calls: Range<usize>,
+    /// How many of the SDK's tries fail of each of these calls.
+    pub tries: usize,
     /// How.
     pub fault: Fault,
     /// When.
@@ -64,6 +66,8 @@ pub struct Faults {
 struct Plan {
     strike: Option<Strike>,
     calls: BTreeMap<String, usize>,
+    /// Each call that is hit with its tries so far, by the id that the SDK gives to all tries of a call.
+    hit: HashMap<String, usize>,
 }
 
 impl Faults {
@@ -86,7 +90,7 @@ impl Faults {
 
     /// From now on these calls fail.
     pub fn strike(&self, strike: Strike) {
-        *self.plan.lock().unwrap() = Plan { strike: Some(strike), calls: BTreeMap::new() };
+        *self.plan.lock().unwrap() = Plan { strike: Some(strike), ..Plan::default() };
     }
 
     /// From now on no call fails, and calls are counted anew.
@@ -101,15 +105,21 @@ impl Faults {
     }
 
     fn next(&self, request: &HttpRequest) -> Option<(Fault, Moment)> {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let header = |name: &str| request.headers().get(name).unwrap_or_default().to_owned();
+        let (target, call) = (header("x-amz-target"), header("amz-sdk-invocation-id"));
         let operation = target.rsplit('.').next().unwrap_or_default();
-        let mut plan = self.plan.lock().unwrap();
-        let count = plan.calls.entry(operation.to_owned()).or_default();
-        let place = *count;
-        *count += 1;
-        let strike = plan.strike.as_ref()?;
-        let is_hit = strike.operation == operation && strike.calls.contains(&place);
-        is_hit.then_some((strike.fault, strike.moment))
+        let plan = &mut *self.plan.lock().unwrap();
+        if header("amz-sdk-request").starts_with("attempt=1") {
+            let count = plan.calls.entry(operation.to_owned()).or_default();
+            if plan.strike.as_ref().is_some_and(|strike| strike.operation == operation && strike.calls.contains(count))
+            {
+                plan.hit.insert(call.clone(), 0);
+            }
+            *count += 1;
+        }
+        let (strike, tries) = (plan.strike.as_ref()?, plan.hit.get_mut(&call)?);
+        *tries += 1;
+        (*tries <= strike.tries).then_some((strike.fault, strike.moment))
     }
 }
 

@@ -2,6 +2,7 @@
 //! whole or not there, it is paid for once, and its session is free again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::ops::Range;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,13 +14,14 @@ use shared::id::{AgentId, SessionId};
 use shared::session::{LEASE, PATIENCE};
 use shared::store::UsageItem;
 use testkit::{Bench, Fault, Faults, Moment, Reply, Strike, post, send};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const SESSION: &str = "conversation";
-/// How often the SDK tries a call.
-const TRIES: usize = 3;
-/// How often a turn's last write is tried, each time by the SDK.
+/// How often a turn's last write is called, each time with the SDK's own tries.
 const WRITES: usize = 3;
+/// For good.
+const ALL: usize = usize::MAX;
 
 /// A conversation whose first turn is behind it; the second is under test.
 struct Talk {
@@ -114,8 +116,8 @@ async fn calls() -> Vec<(String, usize)> {
     calls.into_iter().flat_map(|(name, count)| (0..count).map(move |place| (name.clone(), place))).collect()
 }
 
-fn strike(operation: &str, place: usize, times: usize, (fault, moment): (Fault, Moment)) -> Strike {
-    Strike { operation: operation.to_owned(), calls: place..place.saturating_add(times), fault, moment }
+fn strike(operation: &str, calls: Range<usize>, tries: usize, (fault, moment): (Fault, Moment)) -> Strike {
+    Strike { operation: operation.to_owned(), calls, tries, fault, moment }
 }
 
 #[tokio::test]
@@ -124,7 +126,7 @@ async fn one_failed_call_is_not_felt() {
         for wrong in WRONG {
             let case = format!("{operation} {place}: {wrong:?}");
             let talk = Talk::new().await;
-            talk.faults.strike(strike(&operation, place, 1, wrong));
+            talk.faults.strike(strike(&operation, place..place + 1, 1, wrong));
             let reply = timeout(Duration::from_secs(5), talk.say("two", "second")).await;
             let reply = reply.unwrap_or_else(|_| panic!("{case}: no answer"));
             assert_eq!(reply.status, StatusCode::OK, "{case}: {}", reply.body);
@@ -140,7 +142,7 @@ async fn a_call_that_fails_for_good_is_a_503_and_the_same_request_is_answered_af
         for wrong in WRONG {
             let case = format!("{operation} {place}: {wrong:?}");
             let talk = Talk::new().await;
-            talk.faults.strike(strike(&operation, place, TRIES, wrong));
+            talk.faults.strike(strike(&operation, place..place + 1, ALL, wrong));
             let reply = talk.say("two", "second").await;
             if operation == "TransactWriteItems" {
                 assert_eq!(reply.status, StatusCode::OK, "{case}: a turn's end is written with more patience");
@@ -157,7 +159,7 @@ async fn a_turn_that_cannot_be_stored_is_a_503_and_is_paid_for_once() {
     for wrong in WRONG {
         let case = format!("{wrong:?}");
         let talk = Talk::new().await;
-        talk.faults.strike(strike("TransactWriteItems", 0, TRIES * WRITES, wrong));
+        talk.faults.strike(strike("TransactWriteItems", 0..WRITES, ALL, wrong));
         assert_says_to_come_again(&talk.say("two", "second").await, &case);
         let given_up = u64::from(wrong.1 == Moment::Before);
         talk.faults.heal();
@@ -168,16 +170,20 @@ async fn a_turn_that_cannot_be_stored_is_a_503_and_is_paid_for_once() {
 
 #[tokio::test]
 async fn a_table_that_stays_away_is_a_503_and_the_session_is_free_when_its_lease_is_over() {
+    let mut cases = JoinSet::new();
     for operation in ["BatchGetItem", "PutItem", "UpdateItem", "Query", "TransactWriteItems"] {
         for wrong in WRONG {
-            let case = format!("{operation}: {wrong:?}");
-            let talk = Talk::new().await;
-            talk.faults.strike(strike(operation, 0, usize::MAX, wrong));
-            assert_says_to_come_again(&talk.say("two", "second").await, &case);
-            talk.bench.wait(LEASE + PATIENCE);
-            talk.assert_recovers(0, &case).await;
+            cases.spawn(async move {
+                let case = format!("{operation}: {wrong:?}");
+                let talk = Talk::new().await;
+                talk.faults.strike(strike(operation, 0..ALL, ALL, wrong));
+                assert_says_to_come_again(&talk.say("two", "second").await, &case);
+                talk.bench.wait(LEASE + PATIENCE);
+                talk.assert_recovers(0, &case).await;
+            });
         }
     }
+    cases.join_all().await;
 }
 
 #[tokio::test]
@@ -186,7 +192,7 @@ async fn a_process_that_dies_at_any_call_costs_a_lease_and_no_turn() {
         for moment in [Moment::Before, Moment::After] {
             let case = format!("dies at {operation} {place}, {moment:?}");
             let talk = Talk::new().await;
-            talk.faults.strike(strike(&operation, place, 1, (Fault::Silence, moment)));
+            talk.faults.strike(strike(&operation, place..place + 1, 1, (Fault::Silence, moment)));
             let died = timeout(Duration::from_millis(100), talk.say("two", "second")).await;
             assert!(died.is_err(), "{case}: it waits for an answer that never comes");
             talk.bench.wait(LEASE + PATIENCE);
@@ -198,7 +204,7 @@ async fn a_process_that_dies_at_any_call_costs_a_lease_and_no_turn() {
 #[tokio::test]
 async fn while_a_dead_processs_claim_stands_its_request_is_told_to_come_again() {
     let talk = Talk::new().await;
-    talk.faults.strike(strike("TransactWriteItems", 0, 1, (Fault::Silence, Moment::Before)));
+    talk.faults.strike(strike("TransactWriteItems", 0..1, 1, (Fault::Silence, Moment::Before)));
     assert!(timeout(Duration::from_millis(100), talk.say("two", "second")).await.is_err());
     talk.faults.heal();
     let early = talk.say("two", "second").await;
@@ -214,7 +220,7 @@ async fn a_stream_whose_turn_cannot_be_stored_ends_with_an_error_and_not_as_if_i
     let talk = Talk::new().await;
     let path = format!("/api/agents/{}/v1/chat/completions", talk.agent);
     let body = json!({ "stream": true, "messages": [{ "role": "user", "content": "two" }] });
-    talk.faults.strike(strike("TransactWriteItems", 0, TRIES * WRITES, (Fault::Reset, Moment::Before)));
+    talk.faults.strike(strike("TransactWriteItems", 0..WRITES, ALL, (Fault::Reset, Moment::Before)));
     let reply = send(&talk.router, post(&path, &talk.key, &body)).await;
     assert_eq!(reply.status, StatusCode::OK);
     let data = reply.data();
