@@ -1,12 +1,14 @@
 //! The end of a turn: everything or nothing, once.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use embedded::EmbeddedDynamo;
 use shared::id::TraceId;
 use shared::store::{
     Claim, GateRequest, IdempotencyItem, IdempotencyState, LeaseOutcome, Store, StoreError, TurnAbort, TurnCommit,
     TurnItem, UsageItem,
 };
 
-use super::{HOLD, KEPT, MONTH, NOW, Talk, key, store};
+use super::{HOLD, KEPT, MONTH, NOW, Talk, key, over, store};
 
 const USED: UsageItem = UsageItem { input_tokens: 3, output_tokens: 5, turns: 1, cost_micros: 7 };
 const DAY: i64 = 86_400_000;
@@ -125,19 +127,32 @@ async fn a_session_that_begins_with_its_turn_begins_once() {
 }
 
 #[tokio::test]
-async fn the_remains_of_a_session_that_is_over_do_not_stand_in_the_way_of_a_new_one() {
+async fn a_session_that_is_over_begins_anew_without_its_past() {
     let store = store().await;
     let talk = Talk::new();
-    let old = talk.turn(1, NOW);
-    assert!(store.commit_turn(&commit(&old, None)).await.unwrap());
-    let stands = talk.turn(1, NOW + KEPT - 1);
-    assert!(!store.commit_turn(&commit(&stands, None)).await.unwrap());
-
+    assert!(store.commit_turn(&commit(&talk.turn(1, NOW), None)).await.unwrap());
     let over = NOW + KEPT;
     assert!(matches!(talk.lease(&store, "owner", over).await, LeaseOutcome::Held(session) if session.last_turn == 1));
-    let next = talk.turn(2, over);
-    assert!(store.commit_turn(&commit(&next, Some("owner"))).await.unwrap());
+    assert!(store.commit_turn(&commit(&talk.turn(2, over), Some("owner"))).await.unwrap());
     assert_eq!(talk.records(&store, 50, over).await, ["turn 2"]);
+}
+
+#[tokio::test]
+async fn turns_that_outlive_their_deleted_session_do_not_stand_in_the_way_of_a_new_one() {
+    let database = EmbeddedDynamo::open(None).unwrap();
+    let store = over(&database).await;
+    let talk = Talk::new();
+    assert!(store.commit_turn(&commit(&talk.turn(1, NOW), None)).await.unwrap());
+    let delete = database.client().delete_item().table_name("orrery").key("sk", AttributeValue::S("SESSION".into()));
+    let partition = format!("SESSION#{}#{}", talk.agent, talk.session);
+    delete.key("pk", AttributeValue::S(partition)).send().await.unwrap();
+
+    talk.lease(&store, "owner", NOW + 1).await;
+    let early = talk.turn(1, NOW + KEPT - 1);
+    assert!(!store.commit_turn(&commit(&early, Some("owner"))).await.unwrap(), "the old turn is not over");
+    let next = TurnItem { record: "anew".to_owned(), ..talk.turn(1, NOW + KEPT) };
+    assert!(store.commit_turn(&commit(&next, Some("owner"))).await.unwrap());
+    assert_eq!(talk.records(&store, 50, NOW + KEPT).await, ["anew"]);
 }
 
 #[tokio::test]
