@@ -26,6 +26,8 @@ const WAITING: usize = 32;
 const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the end of a turn is written before it is given up.
 const STORE_TRIES: u32 = 3;
+/// How long a listener is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What a turn keeps of its time for its last writes.
 const FOR_STORING: Duration = Duration::from_secs(2);
 
@@ -173,11 +175,11 @@ impl Turns {
                 TurnEvent::Failed(failure)
             }
         };
-        // Nobody may be listening any more; the turn is settled all the same.
-        let _listener_gone = events.send(last).await;
+        // The turn is settled; a listener who does not listen is not waited for.
+        let _unheard = events.send_timeout(last, PATIENCE).await;
     }
 
-    /// The rounds, while the leases are kept and somebody listens.
+    /// The rounds, for as long as there is time, the leases are kept and somebody listens.
     async fn speak(
         &self,
         request: &TurnRequest,
@@ -201,6 +203,7 @@ impl Turns {
         tokio::select! {
             biased;
             () = events.closed() => Err(TurnFailure::Abandoned),
+            () = tokio::time::sleep_until(rounds.deadline) => Err(TurnFailure::Deadline),
             lost = self.keep(request) => Err(lost),
             outcome = rounds.run(message, progress) => outcome,
         }

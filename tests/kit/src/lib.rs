@@ -96,7 +96,7 @@ impl Bench {
         let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
         let store = Store::new(client, "orrery".to_owned());
         store.create_table().await.unwrap();
-        let keys = Sealer::generate_key("test").unwrap();
+        let keys = Sealer::generate_key().unwrap();
         let mut config = Config::read([("ORRERY_DEMO_DELAY_MS".to_owned(), "0".to_owned())]).unwrap();
         config.secrets.insert("ORRERY_SEALING_KEYS".to_owned(), keys);
         let tenant = TenantId::generate();
