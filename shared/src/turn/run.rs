@@ -273,15 +273,8 @@ impl Turns {
                 .map(|claim| (claim.hash.as_str(), claim.owner.as_str(), now + millis(ANSWER_KEPT))),
             key_used: request.key_used.as_deref().map(|hash| (hash, now)),
         };
-        for attempt in 1.. {
-            match self.store.commit_turn(&commit).await {
-                Ok(true) => break,
-                Ok(false) => return Err(TurnFailure::Lost),
-                Err(StoreError::Unavailable(_) | StoreError::Contended) if attempt < STORE_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if !insist(|| self.store.commit_turn(&commit)).await? {
+            return Err(TurnFailure::Lost);
         }
         Ok(Answer::new(request.trace.clone(), session.clone(), started_at, &turn))
     }
@@ -300,7 +293,7 @@ impl Turns {
             lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
             claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
         };
-        if let Err(error) = self.store.abort_turn(&abort).await {
+        if let Err(error) = insist(|| self.store.abort_turn(&abort)).await {
             tracing::error!(
                 trace = request.trace.as_str(),
                 error = telemetry::chain(&error),
@@ -312,6 +305,20 @@ impl Turns {
     /// `yyyy-mm`.
     fn month(&self) -> String {
         self.clock.now().strftime("%Y-%m").to_string()
+    }
+}
+
+/// Writes the end of a turn, again where the table does not answer. Such a write may be repeated.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(write: impl Fn() -> F) -> Result<T, StoreError> {
+    let mut attempt = 1;
+    loop {
+        match write().await {
+            Err(StoreError::Unavailable(_) | StoreError::Contended) if attempt < STORE_TRIES => {
+                tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
     }
 }
 
