@@ -62,9 +62,6 @@ impl Admissions {
         for (bucket, full_at) in &caller.buckets {
             match self.limiter.peek(bucket, *full_at) {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
-                Err(LimitError::Refused { status, retry_after }) => {
-                    return (Some(status), Err(LimitError::Refused { status, retry_after }.into()));
-                }
                 Err(error) => return (most_binding, Err(error.into())),
             }
         }
