@@ -62,7 +62,10 @@ impl Admissions {
         for (bucket, full_at) in &caller.buckets {
             match self.limiter.peek(bucket, *full_at) {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
-                Err(error) => return (most_binding, Err(error.into())),
+                Err(error) => {
+                    let error = ApiError::from(error);
+                    return (error.rate.or(most_binding), Err(error));
+                }
             }
         }
         (most_binding, caller.budget.map(drop).map_err(Into::into))

@@ -192,7 +192,8 @@ async fn a_table_that_does_not_answer_is_503_and_worth_another_try() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let variables = [("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let variables =
+        [("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
     let config = Config::read(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
     let app = App::in_the_cloud(config, Clock::system()).unwrap();
     let router = chat_completions::routes().with_state(app).into();

@@ -65,7 +65,8 @@ async fn every_role_is_taken_and_only_the_agents_own_prompt_counts() {
 #[tokio::test]
 async fn unknown_fields_and_the_clients_own_tools_change_nothing() {
     let api = api().await;
-    let tool = json!({ "type": "function", "function": { "name": "f", "description": "x".repeat(1000), "parameters": {} } });
+    let tool =
+        json!({ "type": "function", "function": { "name": "f", "description": "x".repeat(1000), "parameters": {} } });
     let body = json!({
         "model": "gpt-9", "temperature": 0.1, "top_p": 1, "n": 2, "seed": 1, "store": true, "user": "u", "logprobs": true,
         "tools": vec![tool; 60], "tool_choice": "required", "parallel_tool_calls": true,

@@ -131,7 +131,8 @@ async fn a_failure_before_the_headers_is_500() {
 #[tokio::test]
 async fn every_error_has_openais_shape_and_lets_pages_read_it() {
     let front_matter = "limits: { requests_per_minute: { openai: 4 } }";
-    let api = Api::new(Bench::with_plan("free").await, chat_completions::routes(), PATH, Kind::Server, front_matter).await;
+    let api =
+        Api::new(Bench::with_plan("free").await, chat_completions::routes(), PATH, Kind::Server, front_matter).await;
     let other = api.bench.agent("", "").await;
     let foreign = api.bench.key(&other, Kind::Server).await;
     let gone = api.bench.agent("", "").await;
@@ -160,9 +161,18 @@ async fn every_error_has_openais_shape_and_lets_pages_read_it() {
     assert_eq!(api.post(&said(&"word ".repeat(9_990))).await.status, StatusCode::OK);
     replies.push(api.post(&said("x")).await);
     let limited = Api { key: api.bench.key(&other, Kind::Server).await, path: at(other.as_str()), agent: other, ..api };
-    limited.bench.app.store().put_tenant(&shared::store::TenantItem {
-        tenant: limited.bench.tenant.clone(), plan: "pro".to_owned(), monthly_tokens: None, created_at: 0,
-    }).await.unwrap();
+    limited
+        .bench
+        .app
+        .store()
+        .put_tenant(&shared::store::TenantItem {
+            tenant: limited.bench.tenant.clone(),
+            plan: "pro".to_owned(),
+            monthly_tokens: None,
+            created_at: 0,
+        })
+        .await
+        .unwrap();
     for _ in 0..30 {
         assert_eq!(limited.post(&said("x")).await.status, StatusCode::OK);
     }

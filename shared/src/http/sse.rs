@@ -23,11 +23,12 @@ pub struct Frame {
 /// A reply that sends each frame whole and at once, and a comment where it would be silent for long.
 pub fn stream(frames: impl Stream<Item = Frame> + Send + 'static) -> Response {
     let events = frames.map(|frame| {
-        let event = Event::default().data(frame.data);
-        Ok::<_, Infallible>(match frame.event {
+        let event = Event::default();
+        let event = match frame.event {
             Some(name) => event.event(name),
             None => event,
-        })
+        };
+        Ok::<_, Infallible>(event.data(frame.data))
     });
     let mut response =
         Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).text("keep-alive")).into_response();

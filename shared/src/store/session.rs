@@ -99,12 +99,13 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(session_key(&wanted.agent, &wanted.id).attributes()))
             .update_expression(
-                "SET id = :id, #tenant = :tenant, agent = :agent, #source = if_not_exists(#source, :source), \
+                "SET id = :id, #tenant = :tenant, #agent = :agent, #source = if_not_exists(#source, :source), \
                  created_at = if_not_exists(created_at, :now), last_turn = if_not_exists(last_turn, :zero), \
                  expires_at = :expires, #ttl = :ttl, lease_owner = :owner, lease_until = :until",
             )
             .condition_expression(format!("{there} AND (attribute_not_exists(lease_until) OR lease_until < :now)"))
             .expression_attribute_names("#tenant", "tenant")
+            .expression_attribute_names("#agent", "agent")
             .expression_attribute_names("#source", "source")
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":id", text(wanted.id.as_str()))
