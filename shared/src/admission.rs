@@ -64,10 +64,10 @@ impl Admissions {
         for (bucket, full_at) in &caller.buckets {
             match self.limiter.peek(bucket, *full_at) {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
-                Err(LimitError::Refused { status, retry_after }) => {
-                    return (Some(status), Err(LimitError::Refused { status, retry_after }.into()));
+                Err(error) => {
+                    let error = ApiError::from(error);
+                    return (error.rate.or(most_binding), Err(error));
                 }
-                Err(error) => return (most_binding, Err(error.into())),
             }
         }
         (most_binding, caller.budget.map(drop).map_err(Into::into))

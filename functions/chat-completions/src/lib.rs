@@ -10,7 +10,7 @@ use shared::app::App;
 use shared::auth::Endpoint;
 use shared::dialect::openai::{self, ChatCompletion, Chunks, ErrorResponse};
 use shared::dialect::{self, Dialect};
-use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, Method, Request, StatusCode};
+use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, InPath, Method, Request, StatusCode};
 use shared::id::AgentId;
 use shared::session::Wish;
 use shared::turn::{self, TurnInput};
@@ -47,12 +47,12 @@ pub fn routes() -> OpenApiRouter<App> {
         (status = 503, body = ErrorResponse),
     ),
 )]
-async fn create(State(app): State<App>, Path(agent): Path<String>, request: Request) -> Response {
+async fn create(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
     let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
         Ok(exchange) => exchange,
         Err(reply) => return reply,
     };
-    let outcome = answer(&app, agent, &mut exchange).await;
+    let outcome = answer(&app, http::named(agent), &mut exchange).await;
     exchange.reply(outcome)
 }
 
@@ -87,9 +87,10 @@ async fn other_method(request: Request) -> Response {
 }
 
 /// Every other path below `…/v1`: the same endpoint with a slash too many, a browser's preflight, or nothing of ours.
-async fn other_path(State(app): State<App>, Path((agent, rest)): Path<(String, String)>, request: Request) -> Response {
+async fn other_path(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
+    let (agent, rest) = http::named(path);
     if rest.trim_end_matches('/') == "chat/completions" && request.method() == Method::POST {
-        return create(State(app), Path(agent), request).await;
+        return create(State(app), Ok(Path(agent)), request).await;
     }
     match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
         Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, POST, OPTIONS"),

@@ -1,12 +1,12 @@
 //! `GET /api/agents/{agent_id}/v1/models`: the agent's model, as OpenAI's clients ask for it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use shared::app::App;
 use shared::auth::Endpoint;
 use shared::dialect::openai::{ErrorResponse, ModelInfo, ModelList};
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
+use shared::http::{self, ApiError, Cors, Exchange, InPath, Method, Request, StatusCode};
 use shared::id::AgentId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,12 +30,12 @@ pub fn routes() -> OpenApiRouter<App> {
         (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse), (status = 503, body = ErrorResponse),
     ),
 )]
-async fn list(State(app): State<App>, Path(agent): Path<String>, request: Request) -> Response {
+async fn list(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
     let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
         Ok(exchange) => exchange,
         Err(reply) => return reply,
     };
-    let outcome = answer(&app, agent, &mut exchange).await;
+    let outcome = answer(&app, http::named(agent), &mut exchange).await;
     exchange.reply(outcome)
 }
 

@@ -1,13 +1,13 @@
 //! `POST /api/webhook/{agent_id}`: a message in, the whole answer out.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value};
 use shared::app::App;
 use shared::auth::{Caller, Endpoint, SignatureError, verify};
 use shared::dialect::kopern::{ErrorResponse, WebhookResponse};
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Fields, Request, StatusCode, json_object};
+use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, Fields, InPath, Request, StatusCode, json_object};
 use shared::id::{AgentId, SessionId};
 use shared::session::Wish;
 use shared::store::InboundWebhook;
@@ -77,12 +77,12 @@ impl WebhookRequest {
         (status = 503, body = ErrorResponse),
     ),
 )]
-async fn receive(State(app): State<App>, Path(agent): Path<String>, request: Request) -> Response {
+async fn receive(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
     let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
         Ok(exchange) => exchange,
         Err(reply) => return reply,
     };
-    let outcome = answer(&app, agent, &mut exchange).await;
+    let outcome = answer(&app, http::named(agent), &mut exchange).await;
     exchange.reply(outcome)
 }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::auth::{AuthError, SignatureError};
-use crate::limit::{LimitError, PlanLimit};
+use crate::limit::{LimitError, PlanLimit, RateStatus};
 use crate::session::SessionError;
 use crate::store::StoreError;
 use crate::turn::TurnFailure;
@@ -57,6 +57,8 @@ pub struct ApiError {
     pub details: Vec<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// How the bucket stands that refused.
+    pub rate: Option<RateStatus>,
     /// What the log is told, and nobody else.
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
@@ -72,6 +74,7 @@ impl ApiError {
             param: None,
             details: Vec::new(),
             retry_after: None,
+            rate: None,
             source: None,
         }
     }
@@ -147,11 +150,12 @@ impl From<AuthError> for ApiError {
 impl From<LimitError> for ApiError {
     fn from(error: LimitError) -> Self {
         match error {
-            LimitError::Refused { retry_after, .. } => {
-                Self::new(ErrorKind::RateLimited, "Too many requests. Please try again later.")
+            LimitError::Refused { status, retry_after } => Self {
+                rate: Some(status),
+                ..Self::new(ErrorKind::RateLimited, "Too many requests. Please try again later.")
                     .code("rate_limit_exceeded")
                     .retry_after(retry_after)
-            }
+            },
             LimitError::Store(source) => source.into(),
         }
     }

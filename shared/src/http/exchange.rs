@@ -2,6 +2,7 @@
 //! failure.
 
 use axum::body::Body;
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +11,7 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 
-use super::{ApiError, ErrorKind};
+use super::{ApiError, ErrorKind, InPath};
 use crate::admission::{Admission, Admissions};
 use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented};
 use crate::dialect::Dialect;
@@ -28,6 +29,12 @@ const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 /// When the invocation ends; [`crate::lambda`] puts it into the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
+
+/// What a path names; where its escapes are no text, it is the name of nothing.
+#[must_use]
+pub fn named<T: Default>(path: InPath<T>) -> T {
+    path.map(|Path(name)| name).unwrap_or_default()
+}
 
 /// A request, and what its reply will carry.
 #[derive(Debug)]
@@ -214,11 +221,12 @@ impl Exchange {
 
     /// The reply, with the headers that every one carries. A failure is logged here, once.
     #[must_use]
-    pub fn reply(self, outcome: Result<Response, ApiError>) -> Response {
+    pub fn reply(mut self, outcome: Result<Response, ApiError>) -> Response {
         let mut response = match outcome {
             Ok(response) => response,
             Err(error) => {
                 self.log(&error);
+                self.rate = error.rate.or(self.rate);
                 self.dialect.error(&error)
             }
         };

@@ -6,11 +6,14 @@ mod fields;
 mod sse;
 
 pub use error::{ApiError, ErrorKind};
-pub use exchange::{Cors, Deadline, Exchange, LARGEST_BODY};
+pub use exchange::{Cors, Deadline, Exchange, LARGEST_BODY, named};
 pub use fields::{Fields, json_object};
 pub use sse::{Frame, stream};
 
 pub use ::http::{Method, StatusCode};
+
+/// A part of the path as axum hands it to a handler.
+pub type InPath<T> = Result<axum::extract::Path<T>, axum::extract::rejection::PathRejection>;
 
 /// A request as axum hands it to a handler.
 pub type Request = axum::extract::Request;

@@ -49,14 +49,15 @@ impl Limiter {
         Self { store, clock }
     }
 
-    /// Whether a token could be taken, by what was read of the bucket. Nothing is written.
+    /// How the bucket stands by what was read of it, where a token could be taken. Nothing is written.
     ///
     /// # Errors
     /// [`LimitError::Refused`] where it could not.
     pub fn peek(&self, bucket: &Bucket, full_at: Option<i64>) -> Result<RateStatus, LimitError> {
         let now = self.now();
-        match take(full_at.unwrap_or(now), bucket.rate, now, 1).1 {
-            Verdict::Allowed(status) => Ok(status),
+        let full_at = full_at.unwrap_or(now);
+        match take(full_at, bucket.rate, now, 1).1 {
+            Verdict::Allowed(_) => Ok(bucket.rate.status(full_at, now)),
             Verdict::Refused(status, retry_after) => Err(LimitError::Refused { status, retry_after }),
         }
     }

@@ -153,7 +153,10 @@ impl Rounds<'_> {
                     progress.pay(&completion.model, completion.usage);
                     return Ok(completion);
                 }
-                Some(Err(error)) => return Err(error.into()),
+                Some(Err(error)) => {
+                    progress.pay(&answer.model, error.usage);
+                    return Err(error.into());
+                }
                 None => return Err(ModelError::new(ErrorKind::Cut).into()),
             }
         }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use embedded::EmbeddedDynamo;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use lambda_http::RequestExt as _;
 use serde_json::Value;
 use shared::agent::AgentDocument;
 use shared::app::App;
@@ -21,7 +22,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::id::{AgentId, TenantId, WebhookId};
 use shared::secret::Sealer;
-use shared::store::{AgentItem, InboundWebhook, KeyItem, Store, TenantItem};
+use shared::store::{AgentItem, InboundWebhook, KeyItem, Store, TenantItem, UsageItem};
 use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -79,9 +80,14 @@ impl Bench {
 
     /// An application whose tenant is on this plan.
     pub async fn with_plan(plan: &str) -> Self {
+        Self::with(plan, &[]).await
+    }
+
+    /// An application whose tenant is on this plan, with these variables as its environment.
+    pub async fn with(plan: &str, variables: &[(&str, &str)]) -> Self {
         let database = EmbeddedDynamo::open(None).unwrap();
         let client = database.client();
-        Self::over(plan, database, client).await
+        Self::over(plan, variables, database, client).await
     }
 
     /// An application whose tenant is on the enterprise plan, and whose table fails when it is told to.
@@ -89,15 +95,22 @@ impl Bench {
         let database = EmbeddedDynamo::open(None).unwrap();
         let faults = Faults::over(&database);
         let client = faults.client();
-        (Self::over("enterprise", database, client).await, faults)
+        (Self::over("enterprise", &[], database, client).await, faults)
     }
 
-    async fn over(plan: &str, database: EmbeddedDynamo, client: aws_sdk_dynamodb::Client) -> Self {
+    async fn over(
+        plan: &str,
+        variables: &[(&str, &str)],
+        database: EmbeddedDynamo,
+        client: aws_sdk_dynamodb::Client,
+    ) -> Self {
         let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
         let store = Store::new(client, "orrery".to_owned());
         store.create_table().await.unwrap();
         let keys = Sealer::generate_key().unwrap();
-        let mut config = Config::read([("ORRERY_DEMO_DELAY_MS".to_owned(), "0".to_owned())]).unwrap();
+        let variables = [("ORRERY_DEMO_DELAY_MS", "0")].iter().chain(variables);
+        let mut config =
+            Config::read(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         config.secrets.insert("ORRERY_SEALING_KEYS".to_owned(), keys);
         let tenant = TenantId::generate();
         let item =
@@ -106,7 +119,7 @@ impl Bench {
         Self { app: App::over(config, clock.clone(), store).unwrap(), clock, database, tenant }
     }
 
-    /// Stores an agent with this front matter (without its `name` and `model`) and prompt.
+    /// Stores an agent with this front matter (without its `name`, and its `model` unless it is a real one) and prompt.
     pub async fn agent(&self, front_matter: &str, prompt: &str) -> AgentId {
         let id = AgentId::generate();
         self.put_agent(&id, 1, front_matter, prompt).await;
@@ -116,7 +129,8 @@ impl Bench {
     /// Stores a version of an agent.
     pub async fn put_agent(&self, id: &AgentId, version: u64, front_matter: &str, prompt: &str) {
         let name = id.as_str().replace('_', "-");
-        let source = format!("---\nname: {name}\nmodel: demo/echo\n{front_matter}\n---\n{prompt}\n");
+        let model = if front_matter.contains("model:") { "" } else { "model: demo/echo\n" };
+        let source = format!("---\nname: {name}\n{model}{front_matter}\n---\n{prompt}\n");
         let document = AgentDocument::parse(&source).unwrap_or_else(|error| panic!("{error}"));
         let item = AgentItem {
             id: id.clone(),
@@ -164,6 +178,24 @@ impl Bench {
         routes.with_state(self.app.clone()).into()
     }
 
+    /// Waits for the turns that run.
+    pub async fn settle(&self) {
+        self.app.tasks().close();
+        self.app.tasks().wait().await;
+    }
+
+    /// What the tenant used this month.
+    pub async fn usage(&self) -> UsageItem {
+        let month = self.clock.now().strftime("%Y-%m").to_string();
+        self.app.store().usage(&self.tenant, &month).await.unwrap()
+    }
+
+    /// Everything in the table, as one text.
+    pub async fn dump(&self) -> String {
+        let reply = self.database.client().scan().table_name("orrery").send().await.unwrap();
+        format!("{:?}", reply.items())
+    }
+
     /// Moves the clock.
     pub fn wait(&self, time: Duration) {
         self.clock.advance(time);
@@ -203,10 +235,35 @@ pub fn plain_key(agent: &AgentId) -> NewKey {
 
 /// Sends a request and reads the reply to its end.
 pub async fn send(router: &Router, request: Request<Body>) -> Reply {
-    let response = router.clone().oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
+    let (parts, body) = open(router, request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+/// Sends a request; the reply's body is left to be read.
+pub async fn open(router: &Router, request: Request<Body>) -> Response<Body> {
+    router.clone().oneshot(request).await.unwrap()
+}
+
+/// The next piece of a body, as text; empty at its end.
+pub async fn next_piece(body: &mut Body) -> String {
+    let Some(frame) = body.frame().await else { return String::new() };
+    String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap()
+}
+
+/// A request without a body, with a bearer if the key is not empty.
+#[must_use]
+pub fn bare(method: Method, path: &str, key: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    let request = if key.is_empty() { request } else { request.header("authorization", format!("Bearer {key}")) };
+    request.body(Body::empty()).unwrap()
+}
+
+/// The request with a header more.
+#[must_use]
+pub fn with_header(mut request: Request<Body>, name: &'static str, value: &[u8]) -> Request<Body> {
+    request.headers_mut().insert(name, HeaderValue::from_bytes(value).unwrap());
+    request
 }
 
 /// A POST of JSON with a bearer.
@@ -227,6 +284,88 @@ pub fn post_bytes(path: &str, key: &str, body: impl Into<Body>) -> Request<Body>
 pub fn event(json: &str, agent: &str, key: &str) -> Request<Body> {
     let json = json.replace("ag_00000000000000000000000000", agent).replace(&format!("kpn_{}", "0".repeat(64)), key);
     let event: lambda_http::request::LambdaRequest = serde_json::from_str(&json).unwrap();
-    let request: lambda_http::Request = event.into();
+    let mut request: lambda_http::Request = event.into();
+    // The deployed functions are told to leave the stage out of the path (template.yaml).
+    let path = request.raw_http_path().to_owned();
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    *request.uri_mut() = format!("{path}{query}").parse().unwrap();
     request.map(|body| Body::from(body.to_vec()))
+}
+
+/// The text with every generated id cut to its prefix, for snapshots.
+#[must_use]
+pub fn without_ids(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((at, prefix)) = first_id(rest) {
+        kept.push_str(&rest[..at + prefix.len()]);
+        kept.push('…');
+        rest = &rest[at + prefix.len() + 26..];
+    }
+    kept + rest
+}
+
+fn first_id(text: &str) -> Option<(usize, &'static str)> {
+    let is_id = |at: usize, prefix: &str| {
+        let tail = text[at + prefix.len()..].as_bytes();
+        tail.len() >= 26 && tail[..26].iter().all(u8::is_ascii_alphanumeric)
+    };
+    let places = |prefix: &'static str| text.match_indices(prefix).map(move |(at, _)| (at, prefix));
+    let prefixes = ["chatcmpl-", "sess_", "ag_", "wh_", "trace_", "req_", "key_"];
+    prefixes.into_iter().flat_map(places).filter(|(at, prefix)| is_id(*at, prefix)).min_by_key(|(at, _)| *at)
+}
+
+/// An agent behind the routes of a function, with a key.
+pub struct Api {
+    /// What it stands on.
+    pub bench: Bench,
+    /// The agent.
+    pub agent: AgentId,
+    /// Its key.
+    pub key: String,
+    /// Where it is called.
+    pub path: String,
+    /// The routes.
+    pub router: Router,
+}
+
+impl Api {
+    /// An agent of this front matter, which a key of this kind calls at `path`; `{agent}` in it stands for the id.
+    pub async fn new(bench: Bench, routes: OpenApiRouter<App>, path: &str, kind: Kind, front_matter: &str) -> Self {
+        let agent = bench.agent(front_matter, "You are a test.").await;
+        let key = bench.key(&agent, kind).await;
+        let router = bench.router(routes);
+        Self { path: path.replace("{agent}", agent.as_str()), agent, key, router, bench }
+    }
+
+    /// A POST of JSON with the key.
+    #[must_use]
+    pub fn request(&self, body: &Value) -> Request<Body> {
+        post(&self.path, &self.key, body)
+    }
+
+    /// Posts JSON with the key.
+    pub async fn post(&self, body: &Value) -> Reply {
+        self.send(self.request(body)).await
+    }
+
+    /// Posts JSON with the key and an idempotency key.
+    pub async fn post_once(&self, name: &str, body: &Value) -> Reply {
+        self.send(with_header(self.request(body), "idempotency-key", name.as_bytes())).await
+    }
+
+    /// Posts JSON with another key.
+    pub async fn post_as(&self, key: &str, body: &Value) -> Reply {
+        self.send(post(&self.path, key, body)).await
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        send(&self.router, request).await
+    }
+
+    /// Posts JSON with the key and leaves the answer to be read.
+    pub async fn open(&self, body: &Value) -> Body {
+        open(&self.router, self.request(body)).await.into_body()
+    }
 }
