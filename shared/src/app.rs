@@ -3,8 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
 
@@ -196,9 +198,9 @@ fn secrets_manager(config: &Config, transport: SharedHttpClient) -> aws_sdk_secr
     aws_sdk_secretsmanager::Client::from_conf(builder.build())
 }
 
-fn credentials(config: &Config) -> Option<aws_sdk_dynamodb::config::SharedCredentialsProvider> {
+fn credentials(config: &Config) -> Option<SharedCredentialsProvider> {
     let (id, secret, token) = config.aws.credentials.as_ref()?;
     let token = token.as_ref().map(|token| token.expose_secret().to_owned());
     let credentials = Credentials::new(id, secret.expose_secret(), token, None, "environment");
-    Some(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(credentials))
+    Some(SharedCredentialsProvider::new(credentials))
 }

@@ -85,6 +85,9 @@ pub enum TurnFailure {
     /// The session, or the request's claim, went to another turn.
     #[error("the turn lost its session")]
     Lost,
+    /// The turn's code panicked.
+    #[error("the turn panicked")]
+    Panicked,
     /// Nobody listens any more.
     #[error("the caller went away")]
     Abandoned,
@@ -99,6 +102,7 @@ impl TurnFailure {
             Self::Deadline => "The agent took too long to answer.".to_owned(),
             Self::Store(_) => "The answer could not be stored.".to_owned(),
             Self::Lost | Self::Abandoned => "The conversation was interrupted.".to_owned(),
+            Self::Panicked => "Something went wrong on our side.".to_owned(),
         }
     }
 }

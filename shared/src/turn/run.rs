@@ -1,7 +1,9 @@
 //! Running a turn from its start to its last write.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::Instant;
@@ -29,7 +31,7 @@ const STORE_TRIES: u32 = 3;
 /// How long a listener is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a turn keeps of its time for its last writes.
-const FOR_STORING: Duration = Duration::from_secs(2);
+const FOR_STORING: Duration = Duration::from_secs(10);
 
 /// The bounds of turns.
 #[derive(Clone, Copy, Debug)]
@@ -145,8 +147,8 @@ impl Turns {
 
     async fn play(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
         let mut progress = Progress::default();
-        let outcome = self.speak(&request, &events, &mut progress).await;
-        let outcome = match outcome {
+        let spoken = AssertUnwindSafe(self.speak(&request, &events, &mut progress)).catch_unwind().await;
+        let outcome = match spoken.unwrap_or(Err(TurnFailure::Panicked)) {
             Ok(stop) => self.store(&request, &progress, stop, started_at).await,
             Err(failure) => Err(failure),
         };
