@@ -1,12 +1,14 @@
 //! Between the reading of a request and its turn: the rate token is taken, the request's idempotency key claimed, and the
 //! session opened, all at once. Whatever refuses gives back what the others took, but for the rate token.
 
+use futures::future::join_all;
+
 use crate::auth::{Caller, Idempotency};
 use crate::clock::Clock;
 use crate::http::{ApiError, ErrorKind};
 use crate::id::TraceId;
 use crate::limit::{LimitError, Limiter, RateStatus};
-use crate::session::{LEASE, Session, SessionError, Sessions, Wish};
+use crate::session::{LEASE, PATIENCE, Session, SessionError, Sessions, Wish};
 use crate::store::{Claim, IdempotencyItem, IdempotencyState, Store, StoreError, TurnItem};
 use crate::turn::ClaimHold;
 
@@ -64,7 +66,7 @@ impl Admissions {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
                 Err(error) => {
                     let error = ApiError::from(error);
-                    return (error.rate.or(most_binding), Err(error));
+                    return (error.rate.as_deref().copied().or(most_binding), Err(error));
                 }
             }
         }
@@ -76,11 +78,9 @@ impl Admissions {
     /// # Errors
     /// Where a bucket is empty.
     pub async fn take(&self, caller: &Caller) -> Result<RateStatus, LimitError> {
-        let mut most_binding = None;
-        for (bucket, full_at) in &caller.buckets {
-            let status = self.limiter.take(bucket, *full_at).await?;
-            most_binding = Some(binding(most_binding, status));
-        }
+        let takes = caller.buckets.iter().map(|(bucket, full_at)| self.limiter.take(bucket, *full_at));
+        let taken: Vec<RateStatus> = join_all(takes).await.into_iter().collect::<Result<_, _>>()?;
+        let most_binding = taken.into_iter().fold(None, |one, other| Some(binding(one, other)));
         most_binding.ok_or_else(|| StoreError::Contended.into())
     }
 
@@ -135,7 +135,8 @@ impl Admissions {
         let item = IdempotencyItem {
             tenant: caller.tenant.clone(),
             body_hash: idempotency.body_hash.clone(),
-            lapses_at: now + i64::try_from(LEASE.as_millis()).unwrap_or_default(),
+            // The turn renews it, once it runs; before that it may wait for its session.
+            lapses_at: now + i64::try_from((PATIENCE + LEASE).as_millis()).unwrap_or_default(),
             owner: owner.to_string(),
             state: IdempotencyState::Running,
         };

@@ -3,5 +3,5 @@
 mod open;
 mod record;
 
-pub use open::{LEASE, Lease, Session, SessionError, Sessions, Wish};
+pub use open::{LEASE, Lease, PATIENCE, Session, SessionError, Sessions, Wish};
 pub use record::{Turn, history};

@@ -14,7 +14,7 @@ use crate::store::{LeaseOutcome, SessionItem, Store, StoreError, TurnItem};
 /// free again when it has passed.
 pub const LEASE: Duration = Duration::from_secs(9);
 /// How long a turn waits for the one before it: longer than a lease, so that a crash costs a wait and no error.
-const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(12);
 /// Between two tries for a lease.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How many turns of the past are read.
