@@ -201,6 +201,10 @@ pub(crate) enum WebhookCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The secret is sealed before it is stored. With --table, ORRERY_SECRET names the deployment's secret that \
+                        holds the sealing keys, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set to read it."
+)]
 pub(crate) struct WebhookCreateArguments {
     /// The agent that it calls, by name or id
     #[arg(long, value_name = "AGENT")]

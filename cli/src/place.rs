@@ -1,10 +1,10 @@
 //! Where agents and keys are kept: a directory of this machine, or a table on AWS.
 
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use embedded::{EmbeddedDynamo, EmbeddedError};
@@ -17,9 +17,12 @@ use shared::id::TenantId;
 use shared::outbound::{self, OutboundError};
 use shared::secret::{SealError, Sealer};
 use shared::store::{Store, StoreError, TenantItem};
+use shared::telemetry;
 
 use crate::args::TableArguments;
 
+/// The directory that is meant where none is named.
+const DEFAULT_DIRECTORY: &str = ".orrery";
 /// What stands for a table that is not kept.
 const MEMORY: &str = ":memory:";
 /// The table's name on this machine.
@@ -48,8 +51,10 @@ pub(crate) enum PlaceError {
     Outbound(#[from] OutboundError),
     #[error(transparent)]
     App(#[from] AppError),
-    #[error("the sealing keys cannot be had: set ORRERY_SECRET to the name of the deployment's secret")]
-    Secret(#[source] ApiError),
+    #[error("the deployment's sealing keys are needed: set ORRERY_SECRET to the name of its secret")]
+    NoSecret(#[source] SealError),
+    #[error("the deployment's secret cannot be read: {}", .0.source().map(telemetry::chain).unwrap_or_default())]
+    Secret(ApiError),
     #[error(transparent)]
     Seal(#[from] SealError),
 }
@@ -68,8 +73,8 @@ pub(crate) struct Place {
 pub(crate) enum Keeper {
     /// A directory of this machine, or its memory.
     Machine { database: EmbeddedDynamo, directory: Option<PathBuf> },
-    /// AWS.
-    Cloud,
+    /// AWS, in a region that was named.
+    Cloud { region: Option<String> },
 }
 
 impl Place {
@@ -90,7 +95,7 @@ impl Place {
         }
         let database =
             EmbeddedDynamo::open(directory.as_ref().map(|directory| directory.join("orrery.db")).as_deref())?;
-        let store = Store::new(client_of(&database), LOCAL_TABLE.to_owned());
+        let store = Store::new(database.client(), LOCAL_TABLE.to_owned());
         store.create_table().await?;
         Self::of(store, Keeper::Machine { database, directory }).await
     }
@@ -106,7 +111,7 @@ impl Place {
             loader = loader.endpoint_url(url);
         }
         let store = Store::new(Client::new(&loader.load().await), table.to_owned());
-        Self::of(store, Keeper::Cloud).await
+        Self::of(store, Keeper::Cloud { region: arguments.region.clone() }).await
     }
 
     async fn of(store: Store, keeper: Keeper) -> Result<Self, PlaceError> {
@@ -123,12 +128,26 @@ impl Place {
         Ok(place)
     }
 
+    /// What a command needs after it to mean this place: nothing, or ` --data …`.
+    pub(crate) fn flag(&self) -> String {
+        match &self.keeper {
+            Keeper::Machine { directory: Some(directory), .. } if directory != Path::new(DEFAULT_DIRECTORY) => {
+                format!(" --data '{}'", directory.display())
+            }
+            Keeper::Machine { .. } | Keeper::Cloud { .. } => String::new(),
+        }
+    }
+
     /// What seals the secrets of inbound webhooks.
     pub(crate) async fn sealer(&self) -> Result<Sealer, PlaceError> {
-        let config = Config::from_environment()?;
+        let mut config = Config::from_environment()?;
         match &self.keeper {
             Keeper::Machine { .. } => Ok(Sealer::new(self.sealing_keys(&config)?.as_ref())?),
-            Keeper::Cloud => {
+            Keeper::Cloud { .. } if config.secret.is_none() => {
+                Sealer::new(config.secrets.get(SEALING_KEYS)).map_err(PlaceError::NoSecret)
+            }
+            Keeper::Cloud { region } => {
+                config.aws.region = region.clone().unwrap_or(config.aws.region);
                 let app = App::over(config, self.clock.clone(), self.store.clone())?;
                 app.sealer().await.map_err(PlaceError::Secret)
             }
@@ -142,26 +161,14 @@ impl Place {
         match &self.keeper {
             Keeper::Machine { directory: Some(directory), .. } if given.is_none() => {
                 let path = directory.join("sealing-keys");
-                let keys = Sealer::generate_key("local")?;
+                let keys = Sealer::generate_key()?;
                 let keys = keep(&path, keys.expose_secret()).map_err(|error| PlaceError::Directory(path, error))?;
                 Ok(Some(SecretString::from(keys)))
             }
-            Keeper::Machine { directory: None, .. } if given.is_none() => Ok(Some(Sealer::generate_key("local")?)),
-            Keeper::Machine { .. } | Keeper::Cloud => Ok(given),
+            Keeper::Machine { directory: None, .. } if given.is_none() => Ok(Some(Sealer::generate_key()?)),
+            Keeper::Machine { .. } | Keeper::Cloud { .. } => Ok(given),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the client of this machine's own table")]
-fn client_of(database: &EmbeddedDynamo) -> Client {
-    Client::from_conf(
-        aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("local"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "this machine"))
-            .http_client(database.clone())
-            .build(),
-    )
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

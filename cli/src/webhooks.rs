@@ -66,7 +66,7 @@ async fn create(arguments: &WebhookCreateArguments) -> Result<(), CommandError> 
     let secret = arguments.secret.as_ref().or(made.as_ref()).map(String::as_str).unwrap_or_default();
     let id = WebhookId::generate();
     let sealer = place.sealer().await?;
-    let sealed = sealer.seal(&place.tenant, &format!("webhook:{id}"), &SecretString::from(secret))?;
+    let sealed = sealer.seal(&place.tenant, &InboundWebhook::purpose(id.as_str()), &SecretString::from(secret))?;
     let webhook =
         InboundWebhook { name: arguments.name.clone(), sealed_secret: Some(sealed), created_at: place.clock.now_ms() };
     if !place.store.put_webhook(&place.tenant, &agent.id, &id, &webhook).await? {

@@ -1,12 +1,14 @@
 //! Between the reading of a request and its turn: the rate token is taken, the request's idempotency key claimed, and the
 //! session opened, all at once. Whatever refuses gives back what the others took, but for the rate token.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 
 use crate::auth::{Caller, Idempotency};
 use crate::clock::Clock;
 use crate::http::{ApiError, ErrorKind};
-use crate::id::TraceId;
+use crate::id::{SessionId, TraceId};
 use crate::limit::{LimitError, Limiter, RateStatus};
 use crate::session::{LEASE, PATIENCE, Session, SessionError, Sessions, Wish};
 use crate::store::{Claim, IdempotencyItem, IdempotencyState, Store, StoreError, TurnItem};
@@ -98,9 +100,14 @@ impl Admissions {
             return self.earlier(caller, earlier, idempotency).await;
         }
         let trace = TraceId::generate();
+        let named = match &wish {
+            Wish::New => None,
+            Wish::Named(id) | Wish::Known(id) => Some(id.clone()),
+        };
+        let hold = if named.is_some() { LEASE + PATIENCE } else { LEASE };
         let (rate, claim, session) = tokio::join!(
             self.take(caller),
-            self.claim(caller, &trace, idempotency),
+            self.claim(caller, &trace, idempotency, hold),
             self.sessions.open(&caller.tenant, &caller.agent.id, caller.endpoint.name(), &trace, wish),
         );
         match (rate, claim, session) {
@@ -112,7 +119,7 @@ impl Admissions {
                 rate,
             }))),
             (rate, claim, session) => {
-                self.give_back(caller, &trace, &claim, &session, idempotency).await;
+                self.give_back(caller, &trace, (&claim, idempotency), (&session, named)).await;
                 if let (Ok(Some(Claim::Taken(earlier))), Some(idempotency)) = (&claim, idempotency) {
                     return self.earlier(caller, earlier, idempotency).await;
                 }
@@ -124,19 +131,20 @@ impl Admissions {
         }
     }
 
+    /// Claims the request for as long as the session may be waited for; the turn renews it from then on.
     async fn claim(
         &self,
         caller: &Caller,
         owner: &TraceId,
         idempotency: Option<&Idempotency>,
+        hold: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let Some(idempotency) = idempotency else { return Ok(None) };
         let now = self.clock.now_ms();
         let item = IdempotencyItem {
             tenant: caller.tenant.clone(),
             body_hash: idempotency.body_hash.clone(),
-            // The turn renews it, once it runs; before that it may wait for its session.
-            lapses_at: now + i64::try_from((PATIENCE + LEASE).as_millis()).unwrap_or_default(),
+            lapses_at: now + i64::try_from(hold.as_millis()).unwrap_or_default(),
             owner: owner.to_string(),
             state: IdempotencyState::Running,
         };
@@ -148,39 +156,52 @@ impl Admissions {
         &self,
         caller: &Caller,
         earlier: &IdempotencyItem,
-        now: &Idempotency,
+        asked: &Idempotency,
     ) -> Result<Admission, ApiError> {
-        if earlier.body_hash != now.body_hash {
+        if earlier.body_hash != asked.body_hash {
             let message = "The Idempotency-Key was used with another body.";
             return Err(ApiError::new(ErrorKind::Mismatch, message).code("idempotency_mismatch"));
         }
         let IdempotencyState::Answered { session, turn } = &earlier.state else {
             let message = "The same request is still being answered.";
-            let wait = std::time::Duration::from_secs(2);
+            let wait = Duration::from_secs(2);
             return Err(ApiError::new(ErrorKind::Conflict, message).code("request_running").retry_after(wait));
         };
-        let found = self.store.turn(&caller.tenant, &caller.agent.id, session, *turn).await?;
+        let now = self.clock.now_ms();
+        let found = self.store.turn(&caller.tenant, &caller.agent.id, session, *turn, now).await?;
         found.map(|turn| Admission::Replay(Box::new(turn))).ok_or_else(|| {
             ApiError::new(ErrorKind::Conflict, "The answer to this request is not kept any more.").code("answer_gone")
         })
     }
 
+    /// Gives back what was taken, and what may have been: the answer to a write can be lost.
     async fn give_back(
         &self,
         caller: &Caller,
         owner: &TraceId,
-        claim: &Result<Option<Claim>, StoreError>,
-        session: &Result<Session, SessionError>,
-        idempotency: Option<&Idempotency>,
+        (claim, idempotency): (&Result<Option<Claim>, StoreError>, Option<&Idempotency>),
+        (session, named): (&Result<Session, SessionError>, Option<SessionId>),
     ) {
-        let claimed = idempotency.filter(|_| matches!(claim, Ok(Some(Claim::Claimed))));
-        if let Some(idempotency) = claimed {
-            // What cannot be given back lapses by itself within seconds.
-            let _lapses = self.store.release_claim(&idempotency.hash, owner.as_str()).await;
-        }
-        if let Ok(Session { id, lease: Some(lease), .. }) = session {
-            let _lapses = self.store.release_lease(&caller.agent.id, id, &lease.owner).await;
-        }
+        let claimed = idempotency.filter(|_| matches!(claim, Ok(Some(Claim::Claimed)) | Err(_)));
+        let leased = named.filter(|_| match session {
+            Ok(session) => session.lease.is_some(),
+            Err(SessionError::Store(_)) => true,
+            Err(SessionError::Busy) => false,
+        });
+        let claim = async {
+            match claimed {
+                Some(idempotency) => self.store.release_claim(&idempotency.hash, owner.as_str()).await,
+                None => Ok(()),
+            }
+        };
+        let lease = async {
+            match leased {
+                Some(session) => self.store.release_lease(&caller.agent.id, &session, owner.as_str()).await,
+                None => Ok(()),
+            }
+        };
+        // What cannot be given back lapses by itself within seconds.
+        let _lapses = tokio::join!(claim, lease);
     }
 
     fn last_use(&self, caller: &Caller) -> Option<String> {

@@ -1,7 +1,9 @@
 //! What a handler may use. Each part is made when it is first asked for, so that a function pays only for what it touches.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
@@ -19,6 +21,11 @@ use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::turn::{TurnSettings, Turns};
+
+/// How long the table is waited for before the same call is made again.
+const TABLE_TRY: Duration = Duration::from_secs(2);
+/// How long a call of the table takes with all its tries, at most.
+const TABLE_CALL: Duration = Duration::from_secs(5);
 
 /// The application: cheap to clone, one a process.
 #[derive(Clone)]
@@ -169,6 +176,9 @@ fn dynamodb(config: &Config, transport: SharedHttpClient) -> aws_sdk_dynamodb::C
     let mut builder = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(aws.region.clone()))
+        .timeout_config(
+            TimeoutConfig::builder().operation_attempt_timeout(TABLE_TRY).operation_timeout(TABLE_CALL).build(),
+        )
         .http_client(transport);
     builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
     builder.set_credentials_provider(credentials(config));

@@ -39,6 +39,9 @@ pub mod agent;
 /// Keeps everything in one table.
 pub mod store;
 
+/// Hands work on.
+pub mod queue;
+
 /// Keeps secrets.
 pub mod secret;
 

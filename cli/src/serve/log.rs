@@ -17,7 +17,7 @@ pub(crate) async fn requests(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let ms = start.elapsed().as_millis();
     let status = response.status().as_u16();
-    let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("-");
-    tracing::info!(%method, path, status, ms, request_id, "request");
+    let request = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("-");
+    tracing::info!(%method, path, status, ms, request, "request");
     response
 }

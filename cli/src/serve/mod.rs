@@ -207,7 +207,7 @@ async fn start_page(State(server): State<Arc<Server>>, request: Request) -> Resp
         return not_found();
     }
     match server.page.load().await {
-        Ok(agents) => page::response(&agents),
+        Ok(agents) => page::response(&agents, &server.page.flag()),
         Err(error) => {
             tracing::error!(error = telemetry::chain(&error), "the start page cannot be shown");
             json(StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"The start page cannot be shown"}"#)

@@ -23,10 +23,12 @@ pub(crate) struct PageAgent {
     pub(crate) key: Option<String>,
 }
 
-/// The page's agents as it holds them.
+/// What the page holds.
 #[derive(Serialize)]
 struct Data<'a> {
     agents: &'a [PageAgent],
+    /// What commands need after them to mean this table.
+    flag: &'a str,
 }
 
 /// Whether the page was asked for by a name of this machine. (A foreign name that points here would let its own pages
@@ -41,10 +43,10 @@ pub(crate) fn is_local(headers: &HeaderMap) -> bool {
 }
 
 /// The page.
-pub(crate) fn response(agents: &[PageAgent]) -> Response<Body> {
+pub(crate) fn response(agents: &[PageAgent], flag: &str) -> Response<Body> {
     let nonce = RequestId::generate().as_str().replace('_', "-");
     // Inside a script element `<` alone could end it.
-    let data = serde_json::to_string(&Data { agents }).unwrap_or_default().replace('<', "\\u003c");
+    let data = serde_json::to_string(&Data { agents, flag }).unwrap_or_default().replace('<', "\\u003c");
     let page = PAGE.replace("%NONCE%", &nonce).replacen("%DATA%", &data, 1);
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; \
@@ -58,6 +60,9 @@ pub(crate) fn response(agents: &[PageAgent]) -> Response<Body> {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    if let Ok(id) = HeaderValue::from_str(RequestId::generate().as_str()) {
+        headers.insert("x-request-id", id);
     }
     response
 }
@@ -76,7 +81,7 @@ mod tests {
             welcome: "Hi".to_owned(),
             key: None,
         };
-        let page = axum::body::to_bytes(response(&[agent]).into_body(), 1_000_000).await.unwrap();
+        let page = axum::body::to_bytes(response(&[agent], "").into_body(), 1_000_000).await.unwrap();
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(!page.contains("<script>alert") && page.contains("\\u003c/script>"));
         assert!(page.contains("%NONCE%\""), "what an agent says is not filled in");

@@ -1,18 +1,16 @@
-//! The agents of the start page, each with a widget key of its own. The table keeps a key's hash alone, so the text is
-//! kept beside it: a widget key is public, and the page shows it anyway.
+//! The agents of the start page, each with a widget key of its own. A key's text is kept in this process alone: the next
+//! start puts another in its place.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 
 use shared::agent::Agent;
-use shared::auth::{Keyring, Kind, NewKey, Presented};
+use shared::auth::{Keyring, Kind, NewKey};
 use shared::store::AgentItem;
 use tokio::sync::Mutex;
 
 use super::page::PageAgent;
 use crate::error::CommandError;
-use crate::place::{Keeper, Place, PlaceError, write_private};
+use crate::place::Place;
 
 /// The name of the page's keys in `orrery key list`.
 const NAME: &str = "start page";
@@ -20,21 +18,19 @@ const NAME: &str = "start page";
 /// Reads what the page shows.
 pub(super) struct PageAgents {
     place: Place,
-    file: Option<PathBuf>,
     /// The keys' texts by agent.
     keys: Mutex<BTreeMap<String, String>>,
 }
 
 impl PageAgents {
-    /// Over this place, with the keys that were made for the page before.
+    /// Over this place.
     pub(super) fn new(place: Place) -> Self {
-        let file = match &place.keeper {
-            Keeper::Machine { directory: Some(directory), .. } => Some(directory.join("start-page.json")),
-            Keeper::Machine { directory: None, .. } | Keeper::Cloud => None,
-        };
-        let kept = file.as_ref().and_then(|file| fs::read(file).ok());
-        let keys = kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
-        Self { place, file, keys: Mutex::new(keys) }
+        Self { place, keys: Mutex::default() }
+    }
+
+    /// What commands need after them to mean the page's table.
+    pub(super) fn flag(&self) -> String {
+        self.place.flag()
     }
 
     /// The agents as they are now. One whose widget is enabled gets a key where it has none that works.
@@ -62,13 +58,9 @@ impl PageAgents {
 
     async fn key(&self, agent: &AgentItem, keys: &mut BTreeMap<String, String>) -> Result<String, CommandError> {
         let keyring = Keyring::new(self.place.store.clone(), self.place.clock.clone(), self.place.tenant.clone());
-        if let Some(text) = keys.get(agent.id.as_str()) {
-            let presented = Presented::from_request(Some(&format!("Bearer {text}")), None);
-            let hash = presented.hash().map(shared::auth::KeyHash::as_str);
-            let stored = keyring.list(&agent.id).await?;
-            if stored.iter().any(|key| key.enabled && Some(key.hash.as_str()) == hash) {
-                return Ok(text.clone());
-            }
+        let of_page = keyring.list(&agent.id).await?.into_iter().find(|key| key.enabled && key.name == NAME);
+        if let (Some(text), Some(_)) = (keys.get(agent.id.as_str()), &of_page) {
+            return Ok(text.clone());
         }
         let new = NewKey {
             agent: agent.id.clone(),
@@ -79,12 +71,11 @@ impl PageAgents {
             origins: Vec::new(),
             requests_per_minute: None,
         };
-        let (plain, _) = keyring.create(new).await?;
+        let (plain, _) = match of_page {
+            Some(earlier) => keyring.rotate(&agent.id, &earlier.id).await?,
+            None => keyring.create(new).await?,
+        };
         keys.insert(agent.id.to_string(), plain.reveal().to_owned());
-        if let Some(file) = &self.file {
-            let text = serde_json::to_string(keys).map_err(CommandError::Document)?;
-            write_private(file, &text).map_err(|error| PlaceError::Directory(file.clone(), error))?;
-        }
         Ok(plain.reveal().to_owned())
     }
 }

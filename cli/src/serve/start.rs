@@ -38,7 +38,10 @@ pub(super) async fn apply(place: &Place, directory: Option<PathBuf>) -> Result<(
 pub(super) async fn tell(place: &Place, url: &str, page: &PageAgents) -> Result<(), CommandError> {
     let agents = place.store.agents(&place.tenant).await?;
     let Some(first) = agents.first() else {
-        output::note("There are no agents yet. Write agents/hello.md and start again, or use: orrery apply hello.md");
+        let flag = place.flag();
+        output::note(&format!(
+            "There are no agents yet. Write agents/hello.md and start again, or: orrery apply hello.md{flag}"
+        ));
         return Ok(());
     };
     let widget = page.load().await?.into_iter().find_map(|agent| Some((agent.name, agent.key?)));
@@ -49,8 +52,9 @@ pub(super) async fn tell(place: &Place, url: &str, page: &PageAgents) -> Result<
             output::data(&lines(url, first, &key, widget.as_ref()));
         }
         None => output::data(&format!(
-            "Keys are shown once, when they are made. Another one: orrery key create --agent {}\n",
-            first.name
+            "Keys are shown once, when they are made. Another one: orrery key create --agent {}{}\n",
+            first.name,
+            place.flag()
         )),
     }
     Ok(())

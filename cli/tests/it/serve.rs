@@ -102,7 +102,11 @@ fn the_start_page_is_one_file_with_a_strict_policy() {
     assert!(reply.contains("event: token") && reply.contains("event: done"), "{reply}");
     assert!(server.request("GET", "/", "Host: example.com\r\n", "").starts_with("HTTP/1.1 404"));
     drop(server);
-    assert!(home.serve(&[]).get("/").contains(&key), "the page keeps its key");
+    let again = home.serve(&[]);
+    assert!(again.get("/").contains("kpn_") && !again.get("/").contains(&key), "a start gives the page another key");
+    let live = home.json(&["key", "list"]);
+    let live = live.as_array().unwrap().iter().filter(|own| own["name"] == "start page" && own["enabled"] == true);
+    assert_eq!(live.count(), 1);
 }
 
 #[test]
@@ -169,4 +173,21 @@ fn requests_are_logged_without_keys_and_bodies() {
         "{line}"
     );
     assert!(!notes.iter().any(|note| note.contains(&key) || note.contains("secret words")), "{notes:?}");
+}
+
+#[test]
+fn a_webhook_that_was_made_takes_what_its_secret_signs_and_nothing_else() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let (_, headers, _) = chat(&home, "");
+    let made = home.json(&["webhook", "create", "--agent", "support", "--secret", "correct horse"]);
+    let path = format!("/api/webhook/{}", made["agent"].as_str().unwrap());
+    let request = serde_json::json!({ "message": "Hello", "webhookId": made["id"] }).to_string();
+    let call = |secret: &str| {
+        let signature = shared::auth::sign(&secret.to_owned().into(), request.as_bytes());
+        server.request("POST", &path, &format!("{headers}X-Webhook-Signature: {signature}\r\n"), &request)
+    };
+    let reply = call("correct horse");
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("You said: Hello"), "{reply}");
+    assert!(call("battery staple").starts_with("HTTP/1.1 401"));
 }

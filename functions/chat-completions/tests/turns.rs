@@ -113,7 +113,7 @@ async fn a_stored_turn_is_whole() {
     let at = table.find("sess_").unwrap();
     let session = SessionId::from(&table[at..at + 31]);
     let store = api.bench.app.store();
-    let stored = store.turn(&api.bench.tenant, &api.agent, &session, 1).await.unwrap().unwrap();
+    let stored = store.turn(&api.bench.tenant, &api.agent, &session, 1, testkit::BEGIN).await.unwrap().unwrap();
     let turn = Turn::from_record(&stored.record).unwrap();
     let roles: Vec<Role> = turn.messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant, Role::User, Role::Assistant]);

@@ -2,7 +2,6 @@
 
 use futures::{Stream, StreamExt};
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::{ApiError, ErrorKind, Frame};
@@ -73,37 +72,87 @@ impl From<Answer> for WebhookResponse {
     }
 }
 
-/// The widget's events. Each satisfies the document's table (`event: token`, `data: {"text": …}`) and its example, which
-/// reads `{"type": "token", "data": {"text": …}}`.
+/// One of the widget's events. It satisfies the document's table (`event: token`, `data: {"text": …}`) and its example,
+/// which reads `{"type": "token", "data": {"text": …}}`.
+#[derive(Debug, Serialize)]
+struct WidgetEvent<'a, T> {
+    r#type: &'static str,
+    data: &'a T,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Token {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct ToolStart {
+    name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolEnd {
+    name: String,
+    is_error: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    metrics: DoneMetrics,
+    session_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DoneMetrics {
+    input_tokens: u64,
+    output_tokens: u64,
+    /// In US dollars. A number always, as documented: 0 where the model's price is not known.
+    estimated_cost: f64,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    message: String,
+}
+
+/// The widget's events: `status`, then `token`, `tool_start` and `tool_end`, then `done` or `error`.
 pub fn widget_frames(events: TurnStream) -> impl Stream<Item = Frame> + Send {
-    let thinking = futures::stream::once(async { frame("status", json!({ "status": "thinking" })) });
+    let thinking = futures::stream::once(async { frame("status", &Status { status: "thinking" }) });
     thinking.chain(events.map(|event| match event {
-        TurnEvent::Text(text) => frame("token", json!({ "text": text })),
-        TurnEvent::ToolStarted { name } => frame("tool_start", json!({ "name": name })),
-        TurnEvent::ToolFinished { name, is_error } => frame("tool_end", json!({ "name": name, "isError": is_error })),
-        TurnEvent::Finished(answer) => frame("done", done(&answer)),
-        TurnEvent::Failed(failure) => frame("error", json!({ "message": failure.public_message() })),
+        TurnEvent::Text(text) => frame("token", &Token { text }),
+        TurnEvent::ToolStarted { name } => frame("tool_start", &ToolStart { name }),
+        TurnEvent::ToolFinished { name, is_error } => frame("tool_end", &ToolEnd { name, is_error }),
+        TurnEvent::Finished(answer) => frame("done", &Done::from(*answer)),
+        TurnEvent::Failed(failure) => frame("error", &Failure { message: failure.public_message() }),
     }))
 }
 
-fn done(answer: &Answer) -> Value {
-    json!({
-        "metrics": {
-            "inputTokens": answer.usage.input_tokens,
-            "outputTokens": answer.usage.output_tokens,
-            // A number always, as documented; 0 where the model's price is not known.
-            "estimatedCost": answer.cost.unwrap_or_default(),
-        },
-        "sessionId": answer.session,
-    })
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self {
+            metrics: DoneMetrics {
+                input_tokens: answer.usage.input_tokens,
+                output_tokens: answer.usage.output_tokens,
+                estimated_cost: answer.cost.unwrap_or_default(),
+            },
+            session_id: answer.session.to_string(),
+        }
+    }
 }
 
-fn frame(event: &'static str, data: Value) -> Frame {
-    let mut both = json!({ "type": event, "data": data.clone() });
-    if let (Some(both), Value::Object(fields)) = (both.as_object_mut(), data) {
-        both.extend(fields);
-    }
-    Frame { event: Some(event), data: both.to_string() }
+fn frame(event: &'static str, fields: &impl Serialize) -> Frame {
+    let data = WidgetEvent { r#type: event, data: fields, fields };
+    Frame { event: Some(event), data: serde_json::to_string(&data).unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -112,10 +161,8 @@ mod tests {
 
     #[test]
     fn a_frame_satisfies_the_table_and_the_example() {
-        let frame = frame("token", json!({ "text": "é\n" }));
+        let frame = frame("token", &Token { text: "é\n".to_owned() });
         assert_eq!(frame.event, Some("token"));
-        assert!(!frame.data.contains('\n'));
-        let data: Value = serde_json::from_str(&frame.data).unwrap();
-        assert_eq!(data, json!({ "type": "token", "data": { "text": "é\n" }, "text": "é\n" }));
+        assert_eq!(frame.data, r#"{"type":"token","data":{"text":"é\n"},"text":"é\n"}"#);
     }
 }

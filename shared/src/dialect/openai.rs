@@ -3,7 +3,6 @@
 
 use futures::{Stream, StreamExt};
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::{ApiError, ErrorKind, Frame};
@@ -168,6 +167,48 @@ pub fn completion(answer: Answer, model: &str) -> ChatCompletion {
     }
 }
 
+/// A piece of an answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChatCompletionChunk<'a> {
+    /// `chatcmpl-…`, the same in all chunks.
+    pub id: &'a str,
+    /// Always `chat.completion.chunk`.
+    pub object: &'static str,
+    /// When the turn began, in seconds since the Unix epoch.
+    pub created: i64,
+    /// The agent's model.
+    pub model: &'a str,
+    /// One choice, or none in the chunk that tells the usage.
+    pub choices: Vec<ChunkChoice<'a>>,
+    /// Left out unless the request asked for it; then `null` in all chunks but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Option<CompletionUsage>>,
+}
+
+/// More of the answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChunkChoice<'a> {
+    /// Always 0.
+    pub index: u32,
+    /// What is new.
+    pub delta: Delta<'a>,
+    /// Always `null`.
+    pub logprobs: Option<()>,
+    /// `null` until the end.
+    pub finish_reason: Option<&'static str>,
+}
+
+/// What is new.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Delta<'a> {
+    /// Always `assistant`, in the first chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// More text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<&'a str>,
+}
+
 /// What all chunks of a stream share.
 #[derive(Clone, Debug)]
 pub struct Chunks {
@@ -187,50 +228,43 @@ impl Chunks {
     /// The stream: the role, the text as it comes, why it ended, its usage where that was asked for, and `[DONE]`. A
     /// failure is an error frame, and the end: nothing that looks like success comes after it.
     pub fn frames(self, events: TurnStream) -> impl Stream<Item = Frame> + Send {
-        let role = self.chunk(json!({ "role": "assistant" }), None);
+        let role = self.piece(Delta { role: Some("assistant"), content: None }, None);
         let begin = futures::stream::once(async { role });
         begin.chain(events.flat_map(move |event| {
             futures::stream::iter(match event {
-                TurnEvent::Text(text) => vec![self.chunk(json!({ "content": text }), None)],
+                TurnEvent::Text(text) => vec![self.piece(Delta { role: None, content: Some(&text) }, None)],
                 TurnEvent::ToolStarted { .. } | TurnEvent::ToolFinished { .. } => Vec::new(),
                 TurnEvent::Finished(answer) => self.end(&answer),
-                TurnEvent::Failed(failure) => vec![frame(&json!({
-                    "error": { "message": failure.public_message(), "type": "server_error", "param": null, "code": "agent_error" },
-                }))],
+                TurnEvent::Failed(failure) => vec![frame(&ErrorResponse::from(&ApiError::from(failure)))],
             })
         }))
     }
 
     fn end(&self, answer: &Answer) -> Vec<Frame> {
-        let mut frames = vec![self.chunk(json!({}), Some(finish_reason(answer.stop)))];
+        let mut frames = vec![self.piece(Delta::default(), Some(finish_reason(answer.stop)))];
         if self.include_usage {
-            let mut last = self.body(json!([]));
-            last["usage"] = json!(CompletionUsage::from(answer.usage));
-            frames.push(frame(&last));
+            frames.push(self.chunk(Vec::new(), Some(answer.usage.into())));
         }
         frames.push(Frame { event: None, data: "[DONE]".to_owned() });
         frames
     }
 
-    fn chunk(&self, delta: Value, finish_reason: Option<&str>) -> Frame {
-        frame(&self.body(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason }])))
+    fn piece(&self, delta: Delta<'_>, finish_reason: Option<&'static str>) -> Frame {
+        self.chunk(vec![ChunkChoice { index: 0, delta, logprobs: None, finish_reason }], None)
     }
 
-    fn body(&self, choices: Value) -> Value {
-        let mut body = json!({
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        });
-        if self.include_usage {
-            body["usage"] = Value::Null;
-        }
-        body
+    fn chunk(&self, choices: Vec<ChunkChoice<'_>>, usage: Option<CompletionUsage>) -> Frame {
+        frame(&ChatCompletionChunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: self.include_usage.then_some(usage),
+        })
     }
 }
 
-fn frame(data: &Value) -> Frame {
-    Frame { event: None, data: data.to_string() }
+fn frame(data: &impl Serialize) -> Frame {
+    Frame { event: None, data: serde_json::to_string(data).unwrap_or_default() }
 }

@@ -206,6 +206,9 @@ impl From<StoreError> for ApiError {
 /// The turn itself has written the cause into the log.
 impl From<TurnFailure> for ApiError {
     fn from(failure: TurnFailure) -> Self {
-        Self::new(ErrorKind::AgentFailed, failure.public_message()).code("agent_error")
+        match failure {
+            TurnFailure::Store(error) => Self { source: None, ..error.into() },
+            _ => Self::new(ErrorKind::AgentFailed, failure.public_message()).code("agent_error"),
+        }
     }
 }

@@ -189,6 +189,7 @@ impl Exchange {
                 self.rate = Some(admitted.rate);
                 let request = TurnRequest {
                     trace: admitted.trace,
+                    request: self.id.clone(),
                     source: caller.endpoint.name(),
                     agent: caller.agent,
                     session: admitted.session,

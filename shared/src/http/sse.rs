@@ -23,10 +23,9 @@ pub struct Frame {
 /// A reply that sends each frame whole and at once, and a comment where it would be silent for long.
 pub fn stream(frames: impl Stream<Item = Frame> + Send + 'static) -> Response {
     let events = frames.map(|frame| {
-        let event = Event::default();
         let event = match frame.event {
-            Some(name) => event.event(name),
-            None => event,
+            Some(name) => Event::default().event(name),
+            None => Event::default(),
         };
         Ok::<_, Infallible>(event.data(frame.data))
     });

@@ -1,11 +1,12 @@
 //! Sealing: AES-256-GCM, bound to a tenant and to what the text is for, under a key that is named in the result, so that
-//! keys can be changed while what the old ones sealed still opens.
+//! keys can be changed while what the old ones sealed still opens. A key's id is the beginning of its SHA-256.
 //!
 //! A sealed text is `v1.<key id>.<base64url of nonce and ciphertext>`.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::id::TenantId;
@@ -14,10 +15,12 @@ use crate::id::TenantId;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SealError {
     /// No key is configured.
-    #[error("ORRERY_SEALING_KEYS is not set: a comma-separated list of id:base64 of 32 bytes, the newest first")]
+    #[error(
+        "ORRERY_SEALING_KEYS is not set: it holds keys of 64 hex digits, with commas between them, the newest first"
+    )]
     NoKey,
     /// The configured keys cannot be read.
-    #[error("ORRERY_SEALING_KEYS is a comma-separated list of id:base64 of 32 bytes, the newest first")]
+    #[error("ORRERY_SEALING_KEYS holds keys of 64 hex digits, with commas between them, the newest first")]
     BadKeys,
     /// The text was sealed under a key that is not configured any more.
     #[error("the sealing key {0:?} is not configured")]
@@ -33,7 +36,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Reads the keys: `id:base64,id:base64 …`, the one that seals first.
+    /// Reads the keys, each 64 hex digits, with commas between them: the one that seals first.
     ///
     /// # Errors
     /// Where there is none, or one cannot be read.
@@ -47,10 +50,10 @@ impl Sealer {
     ///
     /// # Errors
     /// Where the system gives no randomness.
-    pub fn generate_key(id: &str) -> Result<SecretString, SealError> {
+    pub fn generate_key() -> Result<SecretString, SealError> {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).map_err(|_| SealError::NoKey)?;
-        Ok(format!("{id}:{}", STANDARD.encode(key)).into())
+        Ok(hex::encode(key).into())
     }
 
     /// Seals a text for a tenant and a purpose (`webhook:wh_…`); it opens only with the same two.
@@ -90,27 +93,25 @@ fn bound_to(key: &str, tenant: &TenantId, purpose: &str) -> Aad<Vec<u8>> {
 }
 
 fn parse(key: &str) -> Option<(String, LessSafeKey)> {
-    let (id, bytes) = key.split_once(':')?;
-    let id_ok = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let key = UnboundKey::new(&AES_256_GCM, &STANDARD.decode(bytes).ok()?).ok()?;
-    id_ok.then(|| (id.to_owned(), LessSafeKey::new(key)))
+    let bytes = hex::decode(key).ok()?;
+    let id = hex::encode(digest(&SHA256, &bytes).as_ref().get(..4)?);
+    Some((id, LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).ok()?)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sealer(ids: &[&str]) -> Sealer {
-        let keys: Vec<String> =
-            ids.iter().map(|id| format!("{id}:{}", STANDARD.encode([id.len() as u8; 32]))).collect();
+    fn sealer(keys: &[u8]) -> Sealer {
+        let keys: Vec<String> = keys.iter().map(|key| hex::encode([*key; 32])).collect();
         Sealer::new(Some(&keys.join(", ").into())).unwrap()
     }
 
     #[test]
     fn a_sealed_text_opens_for_the_same_tenant_and_purpose_only() {
-        let (sealer, tenant) = (sealer(&["k1"]), TenantId::generate());
+        let (sealer, tenant) = (sealer(&[1]), TenantId::generate());
         let sealed = sealer.seal(&tenant, "webhook:a", &"s3cret".into()).unwrap();
-        assert!(sealed.starts_with("v1.k1.") && !sealed.contains("s3cret"));
+        assert!(sealed.starts_with("v1.72cd6e84.") && !sealed.contains("s3cret"));
         assert_eq!(sealer.open(&tenant, "webhook:a", &sealed).unwrap().expose_secret(), "s3cret");
         assert_eq!(sealer.open(&tenant, "webhook:b", &sealed).unwrap_err(), SealError::Broken);
         assert_eq!(sealer.open(&TenantId::generate(), "webhook:a", &sealed).unwrap_err(), SealError::Broken);
@@ -119,14 +120,14 @@ mod tests {
     #[test]
     fn an_old_key_still_opens_and_a_missing_one_is_named() {
         let tenant = TenantId::generate();
-        let sealed = sealer(&["old"]).seal(&tenant, "p", &"x".into()).unwrap();
-        assert!(sealer(&["newest", "old"]).open(&tenant, "p", &sealed).is_ok());
-        assert_eq!(sealer(&["newest"]).open(&tenant, "p", &sealed).unwrap_err(), SealError::UnknownKey("old".into()));
+        let sealed = sealer(&[1]).seal(&tenant, "p", &"x".into()).unwrap();
+        assert!(sealer(&[2, 1]).open(&tenant, "p", &sealed).is_ok());
+        assert_eq!(sealer(&[2]).open(&tenant, "p", &sealed).unwrap_err(), SealError::UnknownKey("72cd6e84".into()));
     }
 
     #[test]
     fn a_changed_byte_does_not_open() {
-        let (sealer, tenant) = (sealer(&["k"]), TenantId::generate());
+        let (sealer, tenant) = (sealer(&[1]), TenantId::generate());
         let sealed = sealer.seal(&tenant, "p", &"a longer text".into()).unwrap();
         for (index, byte) in sealed.bytes().enumerate().skip(5) {
             let other = if byte == b'A' { 'B' } else { 'A' };
@@ -139,9 +140,9 @@ mod tests {
     #[test]
     fn keys_that_are_none_are_refused() {
         assert_eq!(Sealer::new(None).err(), Some(SealError::NoKey));
-        for keys in ["", "k1", "k1:AAAA", ":AAAA", "k.1:AAAA"] {
+        for keys in ["", "00", "k1:00", &"0".repeat(62), &format!("{},", "0".repeat(64))] {
             assert_eq!(Sealer::new(Some(&keys.into())).err(), Some(SealError::BadKeys), "{keys:?}");
         }
-        assert!(Sealer::new(Some(&Sealer::generate_key("k1").unwrap())).is_ok());
+        assert!(Sealer::new(Some(&Sealer::generate_key().unwrap())).is_ok());
     }
 }

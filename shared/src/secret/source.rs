@@ -116,9 +116,76 @@ impl KeySource for Secrets {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
     use secrecy::ExposeSecret;
+    use serde_json::json;
+    use wiremock::matchers::{body_partial_json, header};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+    use crate::outbound::{self, TlsRoots};
+
+    const TTL: Duration = Duration::from_secs(300);
+
+    fn of(server: &MockServer, clock: &Clock) -> Secrets {
+        let client = outbound::client(TlsRoots::Bundled, Duration::from_secs(1)).unwrap();
+        let config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .endpoint_url(server.uri())
+            .retry_config(aws_sdk_secretsmanager::config::retry::RetryConfig::disabled())
+            .http_client(outbound::sdk_transport(client))
+            .build();
+        let manager = aws_sdk_secretsmanager::Client::from_conf(config);
+        Secrets::manager(manager, "orrery/keys".to_owned(), TTL, clock.clone())
+    }
+
+    async fn answer(server: &MockServer, times: u64, reply: ResponseTemplate) {
+        server.reset().await;
+        Mock::given(header("x-amz-target", "secretsmanager.GetSecretValue"))
+            .and(body_partial_json(json!({ "SecretId": "orrery/keys" })))
+            .respond_with(reply)
+            .expect(times)
+            .mount(server)
+            .await;
+    }
+
+    fn secret(text: &str) -> ResponseTemplate {
+        ResponseTemplate::new(200).set_body_json(json!({ "Name": "orrery/keys", "SecretString": text }))
+    }
+
+    async fn get(secrets: &Secrets) -> Option<String> {
+        secrets.get("A_API_KEY").await.unwrap().map(|value| value.expose_secret().to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_manager_is_asked_once_in_the_lifetime_and_what_it_said_outlives_its_absence() {
+        let (server, clock) = (MockServer::start().await, Clock::manual(Timestamp::UNIX_EPOCH));
+        let secrets = of(&server, &clock);
+        answer(&server, 1, secret(r#"{"A_API_KEY":"one","B_API_KEY":""}"#)).await;
+        assert_eq!(get(&secrets).await.as_deref(), Some("one"));
+        clock.advance(TTL - Duration::from_secs(1));
+        assert_eq!(get(&secrets).await.as_deref(), Some("one"));
+        assert!(secrets.get("B_API_KEY").await.unwrap().is_none(), "an empty value is none");
+
+        answer(&server, 1, secret(r#"{"A_API_KEY":"two"}"#)).await;
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(get(&secrets).await.as_deref(), Some("two"));
+
+        answer(&server, 1, ResponseTemplate::new(500)).await;
+        clock.advance(TTL);
+        assert_eq!(get(&secrets).await.as_deref(), Some("two"));
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_never_answered_and_a_secret_of_another_shape_are_told() {
+        let (server, clock) = (MockServer::start().await, Clock::manual(Timestamp::UNIX_EPOCH));
+        answer(&server, 1, ResponseTemplate::new(500)).await;
+        assert!(matches!(of(&server, &clock).get("A_API_KEY").await, Err(SecretError::Unavailable { .. })));
+        answer(&server, 1, secret("plain text")).await;
+        assert!(matches!(of(&server, &clock).get("A_API_KEY").await, Err(SecretError::Malformed(_))));
+    }
 
     #[tokio::test]
     async fn the_environment_answers_by_name() {

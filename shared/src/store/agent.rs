@@ -90,7 +90,7 @@ impl Store {
             .expression_attribute_values(":none", aws_sdk_dynamodb::types::AttributeValue::M(Item::new()))
             .expression_attribute_values(":before", number(agent.version.saturating_sub(1)))
             .condition_expression(if agent.version == 1 {
-                "attribute_not_exists(pk) OR #version = :before"
+                "attribute_not_exists(pk) OR (#version = :before AND #tenant = :tenant)"
             } else {
                 "#version = :before AND #tenant = :tenant"
             })

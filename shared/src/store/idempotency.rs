@@ -54,7 +54,7 @@ pub(super) fn idempotency_key(hash: &str) -> Key {
 }
 
 impl Store {
-    /// Claims a request, unless a claim or an answer stands that has not lapsed at `now_ms`.
+    /// Claims a request, unless another's claim or an answer stands that has not lapsed at `now_ms`.
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -66,7 +66,13 @@ impl Store {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(attributes))
-            .condition_expression("attribute_not_exists(pk) OR lapses_at < :now")
+            .condition_expression(
+                "attribute_not_exists(pk) OR lapses_at <= :now OR (#owner = :owner AND #state = :running)",
+            )
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":owner", text(&item.owner))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":now", number(now_ms))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -102,7 +108,7 @@ impl Store {
         super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
     }
 
-    /// Holds a claim for longer; `false` where it is not ours any more.
+    /// Holds a claim for longer; `false` where it is not ours any more, or is answered.
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -113,9 +119,11 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(idempotency_key(hash).attributes()))
             .update_expression("SET lapses_at = :until")
-            .condition_expression("#owner = :owner")
+            .condition_expression("#owner = :owner AND #state = :running")
             .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#state", "state")
             .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":until", number(until_ms))
             .send()
             .await;

@@ -82,7 +82,8 @@ impl Store {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key.item()?))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression("attribute_not_exists(pk) OR id = :id")
+            .expression_attribute_values(":id", text(key.id.as_str()))
             .send()
             .await?;
         Ok(())

@@ -78,7 +78,8 @@ pub(super) fn turn_key(agent: &AgentId, session: &SessionId, turn: u64) -> Key {
 
 impl Store {
     /// Takes the lease of a session: `wanted` names the session, its owner-to-be and the lease's end. Where `create` is
-    /// set, a session that is missing or over begins anew.
+    /// set, a session that is missing or over begins anew. To ask again for a lease that is one's own is no harm: the
+    /// answer to the first call may have been lost.
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -103,9 +104,11 @@ impl Store {
                  created_at = if_not_exists(created_at, :now), last_turn = if_not_exists(last_turn, :zero), \
                  expires_at = :expires, #ttl = :ttl, lease_owner = :owner, lease_until = :until",
             )
-            .condition_expression(format!("{there} AND (attribute_not_exists(lease_until) OR lease_until < :now)"))
-            .expression_attribute_names("#tenant", "tenant")
+            .condition_expression(format!(
+                "{there} AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"
+            ))
             .expression_attribute_names("#agent", "agent")
+            .expression_attribute_names("#tenant", "tenant")
             .expression_attribute_names("#source", "source")
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":id", text(wanted.id.as_str()))
@@ -212,7 +215,7 @@ impl Store {
         Ok(turns)
     }
 
-    /// One turn of a session.
+    /// One turn of a session, unless it is over at `now_ms`.
     ///
     /// # Errors
     /// Where the table cannot be read.
@@ -222,8 +225,9 @@ impl Store {
         agent: &AgentId,
         session: &SessionId,
         turn: u64,
+        now_ms: i64,
     ) -> Result<Option<TurnItem>, StoreError> {
         let found: Option<TurnItem> = self.get(&turn_key(agent, session, turn)).await?;
-        Ok(found.filter(|found| found.tenant == *tenant))
+        Ok(found.filter(|found| found.tenant == *tenant && found.expires_at > now_ms))
     }
 }

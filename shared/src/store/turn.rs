@@ -54,7 +54,8 @@ pub struct TurnAbort<'a> {
 
 impl Store {
     /// Stores a turn, adds its usage, releases its session and answers its claim, in one transaction. `false` where the
-    /// lease or the claim was lost to another: then nothing is written.
+    /// lease or the claim was lost to another: then nothing is written. The remains of a session that is over may stand
+    /// in the turn's place: DynamoDB deletes a session and its turns in no order.
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -65,7 +66,8 @@ impl Store {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", number(turn.started_at))
             .build()
             .map_err(invalid)?;
         let (month, usage) = &commit.usage;
@@ -107,11 +109,22 @@ impl Store {
     }
 
     /// Pays for a turn that failed or was given up, and releases what it held. A turn that was stored after all (the
-    /// answer to its commit was lost) is not paid for twice.
+    /// answer to its commit was lost) is not paid for twice; what it held is released even where it cannot be paid for.
     ///
     /// # Errors
     /// Where the table does not take it.
     pub async fn abort_turn(&self, abort: &TurnAbort<'_>) -> Result<(), StoreError> {
+        let paid = self.pay(abort).await;
+        if let Some(owner) = abort.lease_owner {
+            self.release_lease(abort.agent, abort.session, owner).await?;
+        }
+        if let Some((hash, owner)) = abort.claim {
+            self.release_claim(hash, owner).await?;
+        }
+        paid
+    }
+
+    async fn pay(&self, abort: &TurnAbort<'_>) -> Result<(), StoreError> {
         let (month, usage) = &abort.usage;
         if *usage != UsageItem::default() {
             let unless_stored = ConditionCheck::builder()
@@ -126,12 +139,6 @@ impl Store {
                 self.usage_write(abort.tenant, month, usage)?,
             ];
             self.transact(writes, &format!("{}-a", abort.trace)).await?;
-        }
-        if let Some(owner) = abort.lease_owner {
-            self.release_lease(abort.agent, abort.session, owner).await?;
-        }
-        if let Some((hash, owner)) = abort.claim {
-            self.release_claim(hash, owner).await?;
         }
         Ok(())
     }

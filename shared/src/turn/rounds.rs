@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{TurnEvent, TurnFailure};
 use crate::agent::AgentDocument;
@@ -129,8 +129,7 @@ impl Rounds<'_> {
             thinking_tokens: document.thinking_tokens,
         };
         let models: Vec<_> = std::iter::once(&document.model).chain(&document.fallback_models).cloned().collect();
-        let opened = timeout_at(self.deadline, self.models.open(&models, &request, self.deadline));
-        let mut answer = match opened.await.map_err(|_| TurnFailure::Deadline)? {
+        let mut answer = match self.models.open(&models, &request, self.deadline).await {
             Ok(answer) => answer,
             Err(error) => {
                 progress.pay(&document.model, error.usage);
@@ -141,8 +140,7 @@ impl Rounds<'_> {
         progress.pay(&answer.model, answer.wasted);
         let mut is_first = true;
         loop {
-            let next = timeout_at(self.deadline, answer.events.next()).await.map_err(|_| TurnFailure::Deadline)?;
-            match next {
+            match answer.events.next().await {
                 Some(Ok(ModelEvent::Text(text))) => {
                     if is_first && progress.has_spoken {
                         self.tell(TurnEvent::Text("\n\n".to_owned())).await?;
@@ -182,9 +180,7 @@ impl Rounds<'_> {
         }))
         .buffered(at_once);
         let mut results = Vec::new();
-        while let Some((call, outcome)) =
-            timeout_at(self.deadline, outcomes.next()).await.map_err(|_| TurnFailure::Deadline)?
-        {
+        while let Some((call, outcome)) = outcomes.next().await {
             self.tell(TurnEvent::ToolFinished { name: call.name, is_error: outcome.is_error }).await?;
             results.push(Block::ToolResult {
                 tool_use_id: call.id,

@@ -13,7 +13,7 @@ use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::egress::Egress;
-use crate::id::{SessionId, TraceId};
+use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
 use crate::session::{LEASE, Session, Turn};
 use crate::store::{Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
@@ -26,6 +26,8 @@ const WAITING: usize = 32;
 const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the end of a turn is written before it is given up.
 const STORE_TRIES: u32 = 3;
+/// How long a listener is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What a turn keeps of its time for its last writes.
 const FOR_STORING: Duration = Duration::from_secs(2);
 
@@ -83,6 +85,8 @@ pub struct Begun {
 pub struct TurnRequest {
     /// The turn's name.
     pub trace: TraceId,
+    /// The request that it answers, for the log.
+    pub request: RequestId,
     /// Who answers.
     pub agent: Agent,
     /// The endpoint that it came in by.
@@ -147,11 +151,13 @@ impl Turns {
             Err(failure) => Err(failure),
         };
         let usage = progress.usage();
-        let (trace, agent, source) = (request.trace.as_str(), request.agent.id.as_str(), request.source);
+        let (trace, id, agent) = (request.trace.as_str(), request.request.as_str(), request.agent.id.as_str());
+        let source = request.source;
         let last = match outcome {
             Ok(answer) => {
                 tracing::info!(
                     trace,
+                    request = id,
                     agent,
                     source,
                     model = progress.model,
@@ -166,18 +172,20 @@ impl Turns {
             Err(failure) => {
                 let error = telemetry::chain(&failure);
                 match failure {
-                    TurnFailure::Abandoned => tracing::info!(trace, agent, source, "turn given up by its caller"),
-                    _ => tracing::error!(trace, agent, source, error, "turn failed"),
+                    TurnFailure::Abandoned => {
+                        tracing::info!(trace, request = id, agent, source, "turn given up by its caller")
+                    }
+                    _ => tracing::error!(trace, request = id, agent, source, error, "turn failed"),
                 }
                 self.give_up(&request, &progress).await;
                 TurnEvent::Failed(failure)
             }
         };
-        // Nobody may be listening any more; the turn is settled all the same.
-        let _listener_gone = events.send(last).await;
+        // The turn is settled; a listener who does not listen is not waited for.
+        let _unheard = events.send_timeout(last, PATIENCE).await;
     }
 
-    /// The rounds, while the leases are kept and somebody listens.
+    /// The rounds, for as long as there is time, the leases are kept and somebody listens.
     async fn speak(
         &self,
         request: &TurnRequest,
@@ -201,6 +209,7 @@ impl Turns {
         tokio::select! {
             biased;
             () = events.closed() => Err(TurnFailure::Abandoned),
+            () = tokio::time::sleep_until(rounds.deadline) => Err(TurnFailure::Deadline),
             lost = self.keep(request) => Err(lost),
             outcome = rounds.run(message, progress) => outcome,
         }
@@ -264,15 +273,8 @@ impl Turns {
                 .map(|claim| (claim.hash.as_str(), claim.owner.as_str(), now + millis(ANSWER_KEPT))),
             key_used: request.key_used.as_deref().map(|hash| (hash, now)),
         };
-        for attempt in 1.. {
-            match self.store.commit_turn(&commit).await {
-                Ok(true) => break,
-                Ok(false) => return Err(TurnFailure::Lost),
-                Err(StoreError::Unavailable(_) | StoreError::Contended) if attempt < STORE_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if !insist(|| self.store.commit_turn(&commit)).await? {
+            return Err(TurnFailure::Lost);
         }
         Ok(Answer::new(request.trace.clone(), session.clone(), started_at, &turn))
     }
@@ -291,7 +293,7 @@ impl Turns {
             lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
             claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
         };
-        if let Err(error) = self.store.abort_turn(&abort).await {
+        if let Err(error) = insist(|| self.store.abort_turn(&abort)).await {
             tracing::error!(
                 trace = request.trace.as_str(),
                 error = telemetry::chain(&error),
@@ -303,6 +305,20 @@ impl Turns {
     /// `yyyy-mm`.
     fn month(&self) -> String {
         self.clock.now().strftime("%Y-%m").to_string()
+    }
+}
+
+/// Writes the end of a turn, again where the table does not answer. Such a write may be repeated.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(write: impl Fn() -> F) -> Result<T, StoreError> {
+    let mut attempt = 1;
+    loop {
+        match write().await {
+            Err(StoreError::Unavailable(_) | StoreError::Contended) if attempt < STORE_TRIES => {
+                tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! What Orrery's own tests share: an application over an embedded table, with a clock that stands still.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
+mod faults;
+
+pub use faults::{Fault, Faults, Moment, Strike};
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -81,11 +85,29 @@ impl Bench {
 
     /// An application whose tenant is on this plan, with these variables as its environment.
     pub async fn with(plan: &str, variables: &[(&str, &str)]) -> Self {
-        let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
         let database = EmbeddedDynamo::open(None).unwrap();
-        let store = Store::new(database.client(), "orrery".to_owned());
+        let client = database.client();
+        Self::over(plan, variables, database, client).await
+    }
+
+    /// An application whose tenant is on the enterprise plan, and whose table fails when it is told to.
+    pub async fn with_faults() -> (Self, Faults) {
+        let database = EmbeddedDynamo::open(None).unwrap();
+        let faults = Faults::over(&database);
+        let client = faults.client();
+        (Self::over("enterprise", &[], database, client).await, faults)
+    }
+
+    async fn over(
+        plan: &str,
+        variables: &[(&str, &str)],
+        database: EmbeddedDynamo,
+        client: aws_sdk_dynamodb::Client,
+    ) -> Self {
+        let clock = Clock::manual(jiff::Timestamp::from_millisecond(BEGIN).unwrap());
+        let store = Store::new(client, "orrery".to_owned());
         store.create_table().await.unwrap();
-        let keys = Sealer::generate_key("test").unwrap();
+        let keys = Sealer::generate_key().unwrap();
         let variables = [("ORRERY_DEMO_DELAY_MS", "0")].iter().chain(variables);
         let mut config =
             Config::read(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();

@@ -1,0 +1,133 @@
+//! The store against the embedded table: what is kept apart, what races, and what is written all or not at all.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod agents;
+mod buckets;
+mod claims;
+mod sessions;
+mod turns;
+
+use std::collections::BTreeMap;
+
+use embedded::EmbeddedDynamo;
+use shared::id::{AgentId, KeyId, SessionId, TenantId, TraceId, WebhookId};
+use shared::store::{AgentItem, InboundWebhook, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem};
+
+/// When every test begins, in milliseconds since the Unix epoch.
+const NOW: i64 = 1_774_449_000_000;
+/// How long sessions and turns are kept.
+const KEPT: i64 = 60_000;
+/// How long leases and claims hold.
+const HOLD: i64 = 9_000;
+/// The month that pays.
+const MONTH: &str = "2026-03";
+
+async fn store() -> Store {
+    over(&EmbeddedDynamo::open(None).unwrap()).await
+}
+
+async fn over(database: &EmbeddedDynamo) -> Store {
+    let store = Store::new(database.client(), "orrery".to_owned());
+    store.create_table().await.unwrap();
+    store
+}
+
+/// A table in a file, whose calls run on threads of their own: what races here races in earnest.
+async fn racing() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = EmbeddedDynamo::open(Some(&folder.path().join("table"))).unwrap();
+    let store = over(&database).await;
+    (folder, store)
+}
+
+fn agent(tenant: &TenantId) -> AgentItem {
+    AgentItem {
+        id: AgentId::generate(),
+        tenant: tenant.clone(),
+        name: "support".to_owned(),
+        version: 1,
+        document: "{}".to_owned(),
+        source: "---".to_owned(),
+        updated_at: NOW,
+        webhooks: BTreeMap::new(),
+    }
+}
+
+fn webhook() -> (WebhookId, InboundWebhook) {
+    let settings =
+        InboundWebhook { name: "shop".to_owned(), sealed_secret: Some("sealed".to_owned()), created_at: NOW };
+    (WebhookId::generate(), settings)
+}
+
+fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
+    let id = KeyId::generate();
+    KeyItem {
+        hash: format!("hash of {id}"),
+        id,
+        tenant: tenant.clone(),
+        agent: agent.clone(),
+        kind: "server".to_owned(),
+        name: String::new(),
+        prefix: "kpn_1234".to_owned(),
+        enabled: true,
+        scopes: Vec::new(),
+        origins: Vec::new(),
+        requests_per_minute: None,
+        created_at: NOW,
+        expires_at: None,
+        last_used_at: None,
+        rotated_to: None,
+        rotated_at: None,
+        revoked_at: None,
+    }
+}
+
+/// A conversation under test.
+struct Talk {
+    tenant: TenantId,
+    agent: AgentId,
+    session: SessionId,
+}
+
+impl Talk {
+    fn new() -> Self {
+        Self { tenant: TenantId::generate(), agent: AgentId::generate(), session: SessionId::generate() }
+    }
+
+    fn wanted(&self, owner: &str, now: i64) -> SessionItem {
+        SessionItem {
+            id: self.session.clone(),
+            tenant: self.tenant.clone(),
+            agent: self.agent.clone(),
+            source: "webhook".to_owned(),
+            created_at: now,
+            expires_at: now + KEPT,
+            last_turn: 0,
+            lease_owner: Some(owner.to_owned()),
+            lease_until: Some(now + HOLD),
+        }
+    }
+
+    async fn lease(&self, store: &Store, owner: &str, now: i64) -> LeaseOutcome {
+        store.lease_session(&self.wanted(owner, now), true, now).await.unwrap()
+    }
+
+    fn turn(&self, number: u64, now: i64) -> TurnItem {
+        TurnItem {
+            session: self.session.clone(),
+            tenant: self.tenant.clone(),
+            agent: self.agent.clone(),
+            number,
+            trace: TraceId::generate(),
+            started_at: now,
+            expires_at: now + KEPT,
+            source: "webhook".to_owned(),
+            record: format!("turn {number}"),
+        }
+    }
+
+    async fn records(&self, store: &Store, limit: i32, now: i64) -> Vec<String> {
+        let turns = store.last_turns(&self.tenant, &self.agent, &self.session, limit, now).await.unwrap();
+        turns.into_iter().map(|turn| turn.record).collect()
+    }
+}
