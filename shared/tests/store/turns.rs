@@ -48,7 +48,7 @@ async fn claim(store: &Store) -> Option<IdempotencyItem> {
 
 /// Nothing of a turn was written: no record, no usage, no answer, no last use.
 async fn assert_nothing_written(store: &Store, talk: &Talk) {
-    assert_eq!(talk.records(store, 50, NOW).await, [String::new(); 0]);
+    assert!(talk.records(store, 50, NOW).await.is_empty());
     assert_eq!(store.usage(&talk.tenant, MONTH).await.unwrap(), UsageItem::default());
     assert!(claim(store).await.is_none_or(|claim| claim.state == IdempotencyState::Running));
     let keys = store.keys(&talk.tenant, &talk.agent).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_turn_that_was_given_up_is_paid_for_once_and_lets_go_of_what_it_held()
     }
     assert_eq!(claim(&store).await, None);
     assert!(matches!(talk.lease(&store, "next", NOW).await, LeaseOutcome::Held(session) if session.last_turn == 0));
-    assert_eq!(talk.records(&store, 50, NOW).await, [String::new(); 0]);
+    assert!(talk.records(&store, 50, NOW).await.is_empty());
 }
 
 #[tokio::test]

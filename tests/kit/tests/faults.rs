@@ -1,6 +1,6 @@
 //! Whole turns over a table that fails: whatever goes wrong at whichever call, the caller is told the truth, a turn is
 //! whole or not there, it is paid for once, and its session is free again.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::ops::Range;
 use std::time::Duration;
