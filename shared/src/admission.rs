@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use crate::auth::{Caller, Idempotency};
 use crate::clock::Clock;
 use crate::http::{ApiError, ErrorKind};
@@ -66,7 +68,7 @@ impl Admissions {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
                 Err(error) => {
                     let error = ApiError::from(error);
-                    return (error.rate.or(most_binding), Err(error));
+                    return (error.rate.as_deref().copied().or(most_binding), Err(error));
                 }
             }
         }
@@ -78,11 +80,9 @@ impl Admissions {
     /// # Errors
     /// Where a bucket is empty.
     pub async fn take(&self, caller: &Caller) -> Result<RateStatus, LimitError> {
-        let mut most_binding = None;
-        for (bucket, full_at) in &caller.buckets {
-            let status = self.limiter.take(bucket, *full_at).await?;
-            most_binding = Some(binding(most_binding, status));
-        }
+        let takes = caller.buckets.iter().map(|(bucket, full_at)| self.limiter.take(bucket, *full_at));
+        let taken: Vec<RateStatus> = join_all(takes).await.into_iter().collect::<Result<_, _>>()?;
+        let most_binding = taken.into_iter().fold(None, |one, other| Some(binding(one, other)));
         most_binding.ok_or_else(|| StoreError::Contended.into())
     }
 

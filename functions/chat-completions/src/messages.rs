@@ -169,7 +169,7 @@ fn flag(body: &Map<String, Value>, name: &'static str) -> Result<bool, ApiError>
     }
 }
 
-fn invalid(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+fn invalid(code: &'static str, message: impl Into<Box<str>>) -> ApiError {
     ApiError::new(ErrorKind::InvalidRequest, message).code(code).param("messages")
 }
 

@@ -1,10 +1,12 @@
 //! What happens between the question and the answer.
 
+use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::auth::Kind;
+use shared::http::Deadline;
 use shared::id::SessionId;
 use shared::model::{Block, Role};
 use shared::session::Turn;
@@ -135,6 +137,17 @@ async fn a_turn_that_takes_too_long_ends_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_turn_ends_in_time_for_its_last_words_before_the_invocation_does() {
+    let api = api(Bench::new().await, "").await;
+    let mut request = api.request(&streamed("/slow 60000"));
+    request.extensions_mut().insert(Deadline(Instant::now() + Duration::from_millis(2_200)));
+    let begun = Instant::now();
+    let reply = api.send(request).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "two seconds are kept for storing");
+    assert!(reply.data().last().is_some_and(|last| last.contains("agent_error")), "{}", reply.body);
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_pays_for_what_was_used_and_holds_nothing() {
     let api = api(Bench::new().await, TOOLS).await;
     let body = streamed("/tool words {}");
@@ -175,17 +188,17 @@ async fn the_providers_work_ends_when_the_caller_goes_away() {
     assert_eq!(api.bench.usage().await.input_tokens, 25, "what the provider had told by then");
 }
 
-/// Answers every request with these bytes, and tells each request's body.
-async fn provide(listener: &TcpListener, answer: &str) -> String {
-    let (mut provider, _) = listener.accept().await.unwrap();
+/// Answers one request with these bytes, and tells what it was.
+async fn provide(listener: &TcpListener, answer: &str) -> io::Result<String> {
+    let (mut provider, _) = listener.accept().await?;
     let mut request = Vec::new();
     let mut chunk = vec![0; 65_536];
     while !ends(&request) {
-        let read = provider.read(&mut chunk).await.unwrap();
+        let read = provider.read(&mut chunk).await?;
         request.extend_from_slice(&chunk[..read]);
     }
-    provider.write_all(answer.as_bytes()).await.unwrap();
-    String::from_utf8(request).unwrap()
+    provider.write_all(answer.as_bytes()).await?;
+    String::from_utf8(request).map_err(io::Error::other)
 }
 
 /// Whether a request is complete.
@@ -205,7 +218,7 @@ async fn a_model_that_calls_tools_for_ever_is_stopped_and_the_caller_is_told() {
     let upstream = async {
         let mut requests = Vec::new();
         for _ in 0..3 {
-            requests.push(provide(&listener, PROVIDER_CALLS).await);
+            requests.push(provide(&listener, PROVIDER_CALLS).await.unwrap());
         }
         requests
     };
@@ -219,6 +232,30 @@ async fn a_model_that_calls_tools_for_ever_is_stopped_and_the_caller_is_told() {
     assert_eq!(requests[2].matches(r#"{\"sum\":3}"#).count(), 2, "the results of both rounds were told");
     assert_eq!(requests[0].matches("\"role\":\"tool\"").count(), 0);
 }
+
+#[tokio::test]
+async fn why_the_model_stopped_is_told_in_openais_words() {
+    for (told, expected) in [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let api = api(Bench::with("enterprise", &[("VLLM_BASE_URL", base.as_str())]).await, "model: vllm/m").await;
+        let answer = PROVIDER_ANSWERS.replace("REASON", told);
+        let body = streamed("Hello");
+        let (request, reply) = tokio::join!(provide(&listener, &answer), api.post(&body));
+        assert!(request.unwrap().contains("Hello"));
+        assert!(reply.body.contains(&format!(r#""finish_reason":"{expected}""#)), "{}", reply.body);
+        assert_eq!(reply.data().last(), Some(&"[DONE]"));
+    }
+}
+
+/// An answer of the Chat Completions API.
+const PROVIDER_ANSWERS: &str = concat!(
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+    "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Well\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"REASON\"}]}\n\n",
+    "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":2,\"total_tokens\":12}}\n\n",
+    "data: [DONE]\n\n",
+);
 
 /// An answer of the Chat Completions API that calls a tool.
 const PROVIDER_CALLS: &str = concat!(

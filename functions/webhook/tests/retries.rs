@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::auth::Kind;
+use shared::id::SessionId;
+use shared::store::{LeaseOutcome, SessionItem};
 use testkit::{Api, Bench};
 use tokio::task::JoinSet;
 
@@ -98,6 +100,34 @@ async fn a_key_counts_for_its_agent_and_for_a_day() {
     let anew = api.post_once("k", &message("hi")).await;
     assert_eq!(anew.status, StatusCode::OK);
     assert_ne!(anew.body, first.body, "another session");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_session_runs_once() {
+    let api = api("").await;
+    let (store, now) = (api.bench.app.store(), api.bench.clock.now_ms());
+    let held = SessionItem {
+        id: SessionId::from("s"),
+        tenant: api.bench.tenant.clone(),
+        agent: api.agent.clone(),
+        source: "webhook".to_owned(),
+        created_at: now,
+        expires_at: now + 3_600_000,
+        last_turn: 0,
+        lease_owner: Some("somebody".to_owned()),
+        lease_until: Some(now + 3_600_000),
+    };
+    assert!(matches!(store.lease_session(&held, true, now).await, Ok(LeaseOutcome::Held(_))));
+    let body = json!({ "message": "one", "sessionId": "s" });
+    let again = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        api.bench.wait(Duration::from_secs(11));
+        assert_eq!(api.post_once("k", &body).await.status, StatusCode::CONFLICT);
+        store.release_lease(&api.agent, &held.id, "somebody").await.unwrap();
+    };
+    let (first, ()) = tokio::join!(api.post_once("k", &body), again);
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(api.bench.usage().await.turns, 1);
 }
 
 #[tokio::test]

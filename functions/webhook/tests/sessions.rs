@@ -8,6 +8,7 @@ use shared::auth::Kind;
 use shared::id::SessionId;
 use shared::session::Turn;
 use testkit::{Api, Bench, post};
+use tokio::time::timeout;
 
 const PATH: &str = "/api/webhook/{agent}";
 
@@ -109,6 +110,34 @@ async fn a_turn_that_failed_is_no_part_of_its_session() {
     }
     let told = said(&api, &message("/history", "s")).await;
     assert_eq!(told, "I was given 3 messages. You said:\n- one\n- /history");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_the_session_free_and_as_it_was() {
+    let api = api().await;
+    said(&api, &message("one", "s")).await;
+    let slow = message("/slow 60000", "s");
+    assert!(timeout(Duration::from_millis(100), api.post(&slow)).await.is_err());
+    timeout(Duration::from_secs(5), api.bench.settle()).await.unwrap();
+    let history = message("/history", "s");
+    let told = timeout(Duration::from_secs(2), said(&api, &history)).await.unwrap();
+    assert_eq!(told, "I was given 3 messages. You said:\n- one\n- /history");
+}
+
+#[tokio::test]
+async fn a_turn_whose_lease_lapsed_and_went_to_another_is_not_stored() {
+    let api = api().await;
+    let (slow, quick) = (message("/slow 400", "s"), message("two", "s"));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        api.bench.wait(Duration::from_secs(10));
+        api.post(&quick).await
+    };
+    let (first, second) = tokio::join!(api.post(&slow), other);
+    assert_eq!((first.status, second.status), (StatusCode::INTERNAL_SERVER_ERROR, StatusCode::OK));
+    let told = said(&api, &message("/history", "s")).await;
+    assert_eq!(told, "I was given 3 messages. You said:\n- two\n- /history");
+    assert_eq!(api.bench.usage().await.turns, 3, "the lost one is paid for");
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! One error for every layer: what the caller is told, and what the log is told.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ pub struct ApiError {
     /// What kind.
     pub kind: ErrorKind,
     /// What the caller is told.
-    pub message: Cow<'static, str>,
+    pub message: Box<str>,
     /// A word for programs, where the kind alone does not say it.
     pub code: Option<&'static str>,
     /// The field that is wrong.
@@ -58,7 +57,7 @@ pub struct ApiError {
     /// When to try again.
     pub retry_after: Option<Duration>,
     /// How the bucket stands that refused.
-    pub rate: Option<RateStatus>,
+    pub rate: Option<Box<RateStatus>>,
     /// What the log is told, and nobody else.
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
@@ -66,7 +65,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error of this kind.
-    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<Box<str>>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -151,7 +150,7 @@ impl From<LimitError> for ApiError {
     fn from(error: LimitError) -> Self {
         match error {
             LimitError::Refused { status, retry_after } => Self {
-                rate: Some(status),
+                rate: Some(Box::new(status)),
                 ..Self::new(ErrorKind::RateLimited, "Too many requests. Please try again later.")
                     .code("rate_limit_exceeded")
                     .retry_after(retry_after)

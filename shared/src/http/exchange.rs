@@ -226,7 +226,7 @@ impl Exchange {
             Ok(response) => response,
             Err(error) => {
                 self.log(&error);
-                self.rate = error.rate.or(self.rate);
+                self.rate = error.rate.as_deref().copied().or(self.rate);
                 self.dialect.error(&error)
             }
         };

@@ -109,7 +109,6 @@ impl Store {
             ))
             .expression_attribute_names("#agent", "agent")
             .expression_attribute_names("#tenant", "tenant")
-            .expression_attribute_names("#agent", "agent")
             .expression_attribute_names("#source", "source")
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":id", text(wanted.id.as_str()))

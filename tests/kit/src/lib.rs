@@ -307,7 +307,7 @@ pub fn without_ids(text: &str) -> String {
 
 fn first_id(text: &str) -> Option<(usize, &'static str)> {
     let is_id = |at: usize, prefix: &str| {
-        let tail = text[at + prefix.len()..].as_bytes();
+        let tail = &text.as_bytes()[at + prefix.len()..];
         tail.len() >= 26 && tail[..26].iter().all(u8::is_ascii_alphanumeric)
     };
     let places = |prefix: &'static str| text.match_indices(prefix).map(move |(at, _)| (at, prefix));
