@@ -61,6 +61,8 @@ pub enum Cors {
     Any,
     /// Pages of the origin that asked may read it.
     Asker,
+    /// Pages of the origin that asked may not read it; others may.
+    NotAsker,
 }
 
 impl Exchange {
@@ -216,7 +218,7 @@ impl Exchange {
 
     /// Pages of the asking origin may not read the reply after all.
     pub const fn refuse_origin(&mut self) {
-        self.cors = Cors::None;
+        self.cors = Cors::NotAsker;
     }
 
     /// The reply, with the headers that every one carries. A failure is logged here, once.
@@ -278,10 +280,12 @@ impl Exchange {
         let origin = match self.cors {
             Cors::None => return,
             Cors::Any => HeaderValue::from_static("*"),
-            Cors::Asker => {
+            Cors::Asker | Cors::NotAsker => {
                 headers.append(header::VARY, HeaderValue::from_static("origin"));
-                let Some(origin) = self.parts.headers.get(header::ORIGIN) else { return };
-                origin.clone()
+                match self.parts.headers.get(header::ORIGIN) {
+                    Some(origin) if self.cors == Cors::Asker => origin.clone(),
+                    Some(_) | None => return,
+                }
             }
         };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
