@@ -15,6 +15,7 @@ mod tests;
 use std::convert::Infallible;
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +35,9 @@ use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
 use crate::http::Deadline;
 use crate::telemetry::{self, Audience};
+
+/// When the table's connection is opened: beside the wait for the first invocation, which is to be asked for first.
+const WARM_AFTER: Duration = Duration::from_millis(1);
 
 /// How a function's replies leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +116,10 @@ async fn streaming(
     let _extension = Extension::register(address).await;
     let (clock, tasks) = (app.clock().clone(), app.tasks().clone());
     let mut warming = JoinSet::new();
-    warming.spawn(async move { app.warm().await });
+    warming.spawn(async move {
+        tokio::time::sleep(WARM_AFTER).await;
+        app.warm().await;
+    });
     Ok(Runtime { api, router, tasks, clock }.run(shutdown).await?)
 }
 

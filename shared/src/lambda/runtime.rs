@@ -25,8 +25,8 @@ const TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const SETTLING: Duration = Duration::from_secs(10);
 /// How long the running invocation has when the environment ends, and what it began after that. Lambda kills the process
 /// after 500 ms. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>
-const LAST_REPLY: Duration = Duration::from_millis(300);
-const LAST_SETTLING: Duration = Duration::from_millis(150);
+pub(super) const LAST_REPLY: Duration = Duration::from_millis(300);
+pub(super) const LAST_SETTLING: Duration = Duration::from_millis(100);
 
 /// What serves invocations.
 pub(super) struct Runtime {
