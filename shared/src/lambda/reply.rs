@@ -49,7 +49,7 @@ impl ErrorReport<'_> {
 struct Prelude {
     status_code: u16,
     headers: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Also where there are none: some readers insist.
     cookies: Vec<String>,
 }
 

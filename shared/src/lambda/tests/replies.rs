@@ -33,7 +33,7 @@ async fn a_reply_is_a_prelude_eight_nuls_and_the_body_in_a_chunked_post() {
     let trailers: Vec<_> = head.headers.get_all("trailer").iter().collect();
     assert_eq!(trailers, ["lambda-runtime-function-error-type", "lambda-runtime-function-error-body"]);
     let prelude = peer.chunk().await.unwrap();
-    let expected = b"{\"statusCode\":200,\"headers\":{\"content-length\":\"2\",\"content-type\":\"text/plain\"}}";
+    let expected = b"{\"statusCode\":200,\"headers\":{\"content-length\":\"2\",\"content-type\":\"text/plain\"},\"cookies\":[]}";
     assert_eq!(prelude, [expected.as_slice(), &[0; 8]].concat());
     assert_eq!(peer.chunk().await.unwrap(), b"hi");
     assert_eq!(peer.chunk().await, None);
