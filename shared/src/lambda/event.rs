@@ -7,10 +7,11 @@ use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request};
+use http::{Method, Request, Uri};
+use lambda_http::RequestExt as _;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::request::LambdaRequest;
+use lambda_http::request::{LambdaRequest, RequestContext};
 
 /// An event that is no HTTP request.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +55,7 @@ fn first_format(event: ApiGatewayProxyRequest) -> Result<Request<Body>, EventErr
 
 fn second_format(event: ApiGatewayV2httpRequest) -> Result<Request<Body>, EventError> {
     let path = event.raw_path.ok_or(EventError::Unknown)?;
-    let stage = event.request_context.stage.as_deref().filter(|stage| *stage != "$default");
-    let path = stage
-        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .unwrap_or(&path);
+    let path = without_stage(&path, event.request_context.stage.as_deref());
     let query = event.raw_query_string.unwrap_or_else(|| encode(&event.query_string_parameters));
     let mut headers = event.headers;
     let cookies = event.cookies.unwrap_or_default().join("; ");
@@ -91,6 +88,28 @@ fn request(
     let mut request = Request::builder().method(method).uri(target).body(body)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// What a request that the stock runtime read is after, without the stage that it puts before the path.
+pub(super) fn target(request: &lambda_http::Request) -> Option<Uri> {
+    let path = match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => without_stage(request.raw_http_path(), context.stage.as_deref()),
+        _ => request.raw_http_path(),
+    };
+    let target = match request.uri().query() {
+        Some(query) => format!("{}?{query}", escape(path)),
+        None => escape(path),
+    };
+    target.parse().ok()
+}
+
+/// The path of format 2 without the stage, which stands in it unless it is the default one.
+fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    stage
+        .filter(|stage| *stage != "$default")
+        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .unwrap_or(path)
 }
 
 /// The decoded parameters of format 1 as a query again.

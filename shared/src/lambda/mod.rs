@@ -29,7 +29,7 @@ use self::api::RuntimeApi;
 use self::connection::Address;
 use self::extension::Extension;
 use self::reply::ErrorReport;
-use self::runtime::Runtime;
+use self::runtime::{Runtime, time_left};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
@@ -126,15 +126,19 @@ async fn streaming(
 async fn buffered(router: Router) -> Result<(), Box<dyn Error + Send + Sync>> {
     lambda_http::run(lambda_http::service_fn(move |request: lambda_http::Request| {
         let router = router.clone();
-        async move { Ok::<_, Infallible>(answer(router, with_deadline(request).map(Body::new)).await) }
+        async move { Ok::<_, Infallible>(answer(router, prepare(request).map(Body::new)).await) }
     }))
     .await
 }
 
-/// Tells the handlers when the invocation ends.
-fn with_deadline(mut request: lambda_http::Request) -> lambda_http::Request {
-    if let Some(context) = request.lambda_context_ref() {
-        let left = context.deadline().duration_since(Clock::system().now().into()).unwrap_or_default();
+/// Takes the stage off the path, and tells the handlers when the invocation ends.
+fn prepare(mut request: lambda_http::Request) -> lambda_http::Request {
+    if let Some(target) = event::target(&request) {
+        *request.uri_mut() = target;
+    }
+    let deadline = request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
+    let left = deadline.and_then(|deadline| time_left(deadline, Clock::system().now_ms()));
+    if let Some(left) = left {
         request.extensions_mut().insert(Deadline(Instant::now() + left));
     }
     request

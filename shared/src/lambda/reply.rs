@@ -26,8 +26,8 @@ pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtim
 /// Holds the error as JSON in base64, in a trailer.
 pub(super) const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
 
-/// What separates the prelude from the body.
-const SEPARATOR: [u8; 8] = [0; 8];
+/// What separates the prelude from the body: a chunk of its own, as some readers take it for granted.
+const SEPARATOR: Bytes = Bytes::from_static(&[0; 8]);
 
 /// An error as Lambda is told it.
 #[derive(Debug, Serialize)]
@@ -69,9 +69,7 @@ fn prelude(status: http::StatusCode, headers: &HeaderMap) -> Bytes {
     }
     let cookies = headers.get_all(header::SET_COOKIE).iter().map(text).collect();
     let prelude = Prelude { status_code: status.as_u16(), headers: joined, cookies };
-    let mut bytes = serde_json::to_vec(&prelude).unwrap_or_default();
-    bytes.extend_from_slice(&SEPARATOR);
-    Bytes::from(bytes)
+    Bytes::from(serde_json::to_vec(&prelude).unwrap_or_default())
 }
 
 /// A reply on its way.
@@ -85,6 +83,7 @@ pub(super) struct ReplyBody {
 #[derive(Debug)]
 enum Stage {
     Prelude(Bytes),
+    Separator,
     Frames,
     Ended,
 }
@@ -131,8 +130,12 @@ impl HttpBody for ReplyBody {
         match &mut self.stage {
             Stage::Prelude(prelude) => {
                 let prelude = std::mem::take(prelude);
-                self.stage = Stage::Frames;
+                self.stage = Stage::Separator;
                 return Poll::Ready(Some(Ok(Frame::data(prelude))));
+            }
+            Stage::Separator => {
+                self.stage = Stage::Frames;
+                return Poll::Ready(Some(Ok(Frame::data(SEPARATOR))));
             }
             Stage::Frames => {}
             Stage::Ended => return Poll::Ready(None),

@@ -100,8 +100,7 @@ impl Runtime {
     }
 
     fn time_left(&self, invocation: &Invocation) -> Option<Duration> {
-        let millis = invocation.deadline_ms?.saturating_sub(self.clock.now_ms());
-        Some(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+        time_left(invocation.deadline_ms?, self.clock.now_ms())
     }
 
     /// Waits for what handlers began.
@@ -115,6 +114,13 @@ impl Runtime {
         }
         self.tasks.reopen();
     }
+}
+
+/// How long it is until a deadline, both in milliseconds since the Unix epoch. One that is over tells nothing: Lambda
+/// hands out no invocation that has ended, and emulators send any number.
+pub(super) fn time_left(deadline_ms: i64, now_ms: i64) -> Option<Duration> {
+    let left = u64::try_from(deadline_ms.saturating_sub(now_ms)).ok()?;
+    (left > 0).then_some(Duration::from_millis(left))
 }
 
 /// The invocation's request.

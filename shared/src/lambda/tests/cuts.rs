@@ -68,7 +68,7 @@ async fn a_connection_that_is_cut_during_the_reply_drops_it_and_the_next_invocat
     let mut peer = fake.accept().await;
     peer.invoke("one", &rest("GET", "/stream")).await;
     peer.head().await;
-    peer.chunk().await.unwrap();
+    peer.prelude().await;
     frames.unbounded_send(Ok(Bytes::from_static(b"x"))).unwrap();
     peer.chunk().await.unwrap();
     drop(peer);
@@ -86,7 +86,7 @@ async fn a_connection_that_is_cut_after_an_early_answer_drops_the_reply() {
     peer.invoke("one", &rest("GET", "/stream")).await;
     peer.head().await;
     peer.accept_reply().await;
-    peer.chunk().await.unwrap();
+    peer.prelude().await;
     drop(peer);
     let mut peer = fake.accept().await;
     assert!(frames.is_closed());

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::fake::Fake;
-use super::{Running, request, rest, scripted, serves};
+use super::{BEGIN, Running, request, rest, scripted, serves};
 use crate::http::Deadline;
+use crate::lambda::runtime::time_left;
 
 /// An event of an HTTP API, and of a function URL where the stage is `$default`.
 fn second_format(stage: &str, path: &str) -> Value {
@@ -129,4 +130,22 @@ async fn a_handler_is_told_when_the_invocation_ends_and_what_it_is_traced_by() {
     peer.invoke("one", &rest("GET", "/")).await;
     let reply = peer.reply().await;
     assert_eq!((reply.status(), reply.body.as_slice()), (200, b"Root=1-2-3".as_slice()));
+}
+
+#[test]
+fn a_deadline_that_is_over_is_none() {
+    assert_eq!(time_left(BEGIN + 1_500, BEGIN), Some(Duration::from_millis(1_500)));
+    for deadline in [BEGIN, BEGIN - 1, 600_000, 0, i64::MIN] {
+        assert_eq!(time_left(deadline, BEGIN), None);
+    }
+}
+
+#[test]
+fn what_the_stock_runtime_reads_is_without_its_stage_too() {
+    let cases = [(rest("GET", "/api/health"), "/api/health"), (second_format("v1", "/v1/x"), "/x?a=1&a=%20b")];
+    for (event, target) in cases {
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        assert!(request.uri().path().starts_with("/v1/"), "{}", request.uri());
+        assert_eq!(crate::lambda::prepare(request).uri(), target);
+    }
 }

@@ -92,6 +92,13 @@ impl Peer {
         Some(chunk)
     }
 
+    /// A reply's prelude, and the separator in a chunk of its own.
+    pub(super) async fn prelude(&mut self) -> Vec<u8> {
+        let prelude = self.chunk().await.unwrap();
+        assert_eq!(self.chunk().await.unwrap(), [0; 8]);
+        prelude
+    }
+
     pub(super) async fn trailers(&mut self) -> HeaderMap {
         self.headers().await
     }

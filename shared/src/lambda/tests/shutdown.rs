@@ -32,7 +32,7 @@ async fn the_running_invocation_is_finished_and_what_it_began_too() {
     let mut peer = fake.accept().await;
     peer.invoke("one", &rest("GET", "/stream")).await;
     peer.head().await;
-    peer.chunk().await.unwrap();
+    peer.prelude().await;
     let stored = running.tasks.spawn(tokio::time::sleep(Duration::from_millis(30)));
     running.stop();
     frames.unbounded_send(Ok(Bytes::from_static(b"the end"))).unwrap();
