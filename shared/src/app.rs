@@ -215,3 +215,43 @@ fn credentials(config: &Config) -> Option<aws_sdk_dynamodb::config::SharedCreden
     let credentials = Credentials::new(id, secret.expose_secret(), token, None, "environment");
     Some(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(credentials))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn app() -> (App, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config::read([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoint)]).unwrap();
+        (App::in_the_cloud(config, Clock::system()).unwrap(), listener)
+    }
+
+    #[tokio::test]
+    async fn warming_asks_the_tables_endpoint_for_nothing_and_keeps_the_connection() {
+        let (app, listener) = app().await;
+        let table = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy").await.unwrap();
+            (String::from_utf8_lossy(&asked[..length]).to_lowercase(), stream)
+        };
+        let ((), (asked, mut stream)) = tokio::join!(app.warm(), table);
+        assert!(asked.starts_with("get / http/1.1") && !asked.contains("authorization"), "{asked}");
+        let mut again = [0; 1024];
+        let (length, ()) = tokio::join!(async { stream.read(&mut again).await.unwrap() }, app.warm());
+        assert!(again[..length].starts_with(b"GET / "), "the second request comes over the same connection");
+    }
+
+    #[tokio::test]
+    async fn warming_does_not_wait_for_long() {
+        let (app, _silent) = app().await;
+        let begin = std::time::Instant::now();
+        app.warm().await;
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    }
+}
