@@ -15,14 +15,15 @@ use shared::id::{AgentId, KeyId, SessionId, TenantId, TraceId, WebhookId};
 use shared::store::{AgentItem, InboundWebhook, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem};
 use table::Table;
 
-/// When every test begins, in milliseconds since the Unix epoch.
-const NOW: i64 = 1_774_449_000_000;
+/// When every test begins, in milliseconds since the Unix epoch: far ahead, so that what a test lets expire stands until
+/// the test itself passes over it. DynamoDB Local deletes within seconds what has expired in earnest.
+const NOW: i64 = 4_102_444_800_000;
 /// How long sessions and turns are kept.
 const KEPT: i64 = 60_000;
 /// How long leases and claims hold.
 const HOLD: i64 = 9_000;
 /// The month that pays.
-const MONTH: &str = "2026-03";
+const MONTH: &str = "2100-01";
 
 fn agent(tenant: &TenantId) -> AgentItem {
     AgentItem {
