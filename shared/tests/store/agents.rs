@@ -178,3 +178,21 @@ async fn an_agent_that_is_larger_than_an_item_is_refused_and_the_one_before_stay
     assert!(matches!(store.put_agent(&large).await, Err(StoreError::Refused(_))));
     assert_eq!(store.agent(&item.tenant, &item.id).await.unwrap(), Some(item));
 }
+
+#[tokio::test]
+async fn what_is_named_longer_than_a_key_can_be_is_not_there_and_does_not_hide_the_rest() {
+    let store = Table::new().await;
+    let item = agent(&TenantId::generate());
+    let door = key(&item.tenant, &item.id);
+    store.put_key(&door).await.unwrap();
+    let endless = "a".repeat(3_000);
+    let request = GateRequest {
+        key: Some(door.hash.clone()),
+        agent: Some(AgentId::from(endless.as_str())),
+        buckets: vec![endless.clone(), "one".into()],
+        ..GateRequest::default()
+    };
+    let gate = store.read_gate(&request).await.unwrap();
+    assert_eq!((gate.key, gate.agent, gate.buckets), (Some(door), None, vec![None, None]));
+    assert_eq!(store.agent(&item.tenant, &AgentId::from(endless)).await.unwrap(), None);
+}
