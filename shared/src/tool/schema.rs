@@ -230,7 +230,7 @@ impl<'a> Check<'a> {
 
     /// Whether the pattern is found in the text; none if the pattern cannot be read.
     fn matches(&mut self, pattern: &'a str, text: &str) -> Result<Option<bool>, SchemaError> {
-        self.charge(1 + text.len() / 10)?;
+        self.charge(1 + text.len() / 2)?;
         let compile = || RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build().ok();
         let regex = self.patterns.entry(pattern).or_insert_with(compile);
         Ok(regex.as_ref().map(|regex| regex.is_match(text)))
