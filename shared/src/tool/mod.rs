@@ -3,8 +3,10 @@
 //! A call never fails as such: whatever goes wrong is an outcome that the model can read and act on.
 
 mod arguments;
+mod compare;
 mod html;
 mod javascript;
+mod schema;
 mod text;
 mod web_fetch;
 mod worker;

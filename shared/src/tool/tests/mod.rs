@@ -2,6 +2,7 @@ mod arguments;
 mod hostile;
 mod html;
 mod javascript;
+mod schema;
 mod web_fetch;
 
 use std::sync::Arc;
