@@ -117,6 +117,18 @@ class Deployment:
                 gateway.put_method(**method, authorizationType="NONE")
                 gateway.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
 
+    def processed(self):
+        """The resources that CloudFormation was asked for, once SAM's are resolved."""
+        stacks = self.emulator.client("cloudformation")
+        body = stacks.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+        return (json.loads(body) if isinstance(body, str) else body)["Resources"]
+
+    def put_secret(self, **values):
+        """What an operator does after the first deployment."""
+        secrets = self.emulator.client("secretsmanager")
+        held = json.loads(secrets.get_secret_value(SecretId=self.outputs["SecretArn"])["SecretString"])
+        secrets.put_secret_value(SecretId=self.outputs["SecretArn"], SecretString=json.dumps({**held, **values}))
+
     def configuration(self, function):
         """A function, by its name in the template."""
         return self.lambdas.get_function_configuration(FunctionName=self.resources[function])
