@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 use secrecy::ExposeSecret;
@@ -29,6 +30,8 @@ use crate::turn::{TurnSettings, Turns};
 const TABLE_TRY: Duration = Duration::from_secs(2);
 /// How long a call of the table takes with all its tries, at most.
 const TABLE_CALL: Duration = Duration::from_secs(5);
+/// How long the table's connection may take to be opened ahead.
+const WARMING: Duration = Duration::from_millis(300);
 
 /// The application: cheap to clone, one a process.
 #[derive(Clone)]
@@ -166,6 +169,24 @@ impl App {
         &self.0.tasks
     }
 
+    /// Opens the connection to the table, so that the first request finds it open. What comes of it does not matter.
+    pub async fn warm(&self) {
+        let endpoint = match &self.0.config.aws.dynamodb_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => {
+                let Ok(params) = Params::builder().region(self.0.config.aws.region.clone()).build() else { return };
+                let Ok(endpoint) = DefaultResolver::new().resolve_endpoint(&params).await else { return };
+                endpoint.url().to_owned()
+            }
+        };
+        let answer = async { self.0.client.get(endpoint).send().await?.bytes().await };
+        match tokio::time::timeout(WARMING, answer).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the table's connection was not opened ahead"),
+            Err(_) => tracing::debug!("the table's connection was not opened ahead in time"),
+        }
+    }
+
     /// What opens sealed texts.
     ///
     /// # Errors
@@ -208,4 +229,44 @@ fn credentials(config: &Config) -> Option<SharedCredentialsProvider> {
     let token = token.as_ref().map(|token| token.expose_secret().to_owned());
     let credentials = Credentials::new(id, secret.expose_secret(), token, None, "environment");
     Some(SharedCredentialsProvider::new(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn app() -> (App, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config::read([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoint)]).unwrap();
+        (App::in_the_cloud(config, Clock::system()).unwrap(), listener)
+    }
+
+    #[tokio::test]
+    async fn warming_asks_the_tables_endpoint_for_nothing_and_keeps_the_connection() {
+        let (app, listener) = app().await;
+        let table = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy").await.unwrap();
+            (String::from_utf8_lossy(&asked[..length]).to_lowercase(), stream)
+        };
+        let ((), (asked, mut stream)) = tokio::join!(app.warm(), table);
+        assert!(asked.starts_with("get / http/1.1") && !asked.contains("authorization"), "{asked}");
+        let mut again = [0; 1024];
+        let (length, ()) = tokio::join!(async { stream.read(&mut again).await.unwrap() }, app.warm());
+        assert!(again[..length].starts_with(b"GET / "), "the second request comes over the same connection");
+    }
+
+    #[tokio::test]
+    async fn warming_does_not_wait_for_long() {
+        let (app, _silent) = app().await;
+        let begin = std::time::Instant::now();
+        app.warm().await;
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    }
 }

@@ -4,8 +4,11 @@
 /// Counts turns and refusals.
 pub mod metrics;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// For whom the logs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,17 +19,16 @@ pub enum Audience {
     Person,
 }
 
-/// Starts logging, once a process. A filter that cannot be read counts as `info`.
+/// Starts logging, once a process. The filter is a level (`info`), or levels by module (`info,shared::model=debug`); one
+/// that cannot be read counts as `info`.
 pub fn start(audience: Audience, filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_timer(SystemTime);
-    // A second start (in tests) leaves the first one in place.
-    let _already_started = match audience {
-        Audience::Machine => {
-            subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
-        }
-        Audience::Person => subscriber.with_writer(std::io::stderr).with_target(false).try_init(),
+    let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let lines = match audience {
+        Audience::Machine => fmt::layer().json().flatten_event(true).with_span_list(false).boxed(),
+        Audience::Person => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
     };
+    // A second start (in tests) leaves the first one in place.
+    let _already_started = registry().with(lines.with_filter(filter)).try_init();
 }
 
 /// An error and its causes as one line for the log.
