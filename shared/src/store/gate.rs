@@ -65,7 +65,8 @@ impl Store {
         let idempotency = request.idempotency.as_deref().map(idempotency_key);
 
         let wanted = [&key, &agent, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
-        let items = self.batch(wanted.map(Key::attributes).collect()).await?;
+        let possible = wanted.filter(|key| key.is_possible());
+        let items = self.batch(possible.map(Key::attributes).collect()).await?;
         let bucket_items = buckets.iter().map(|key| find::<BucketItem>(&items, Some(key)));
         Ok(Gate {
             key: find(&items, key.as_ref())?,

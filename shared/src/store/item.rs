@@ -20,6 +20,10 @@ pub(super) const GSI1: &str = "gsi1";
 /// When DynamoDB may delete the item, in seconds since the Unix epoch.
 pub(super) const TTL: &str = "ttl";
 
+/// The longest partition key and sort key, in bytes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+const LONGEST: (usize, usize) = (2048, 1024);
+
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
@@ -30,6 +34,12 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    /// Whether an item can stand under it. Callers name what they look for, at any length, and DynamoDB refuses the
+    /// whole call for one key that is too long.
+    pub(super) fn is_possible(&self) -> bool {
+        self.pk.len() <= LONGEST.0 && self.sk.len() <= LONGEST.1
     }
 
     /// The key alone, as `GetItem` and the like want it.

@@ -72,6 +72,9 @@ impl Store {
 
     /// One item, read consistently.
     pub(super) async fn get<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        if !key.is_possible() {
+            return Ok(None);
+        }
         let reply = self
             .client
             .get_item()

@@ -4,11 +4,11 @@ use shared::id::{AgentId, KeyId, TenantId};
 use shared::store::{AgentItem, GateRequest, KeyItem, StoreError, TenantItem, UsageItem};
 use tokio::task::JoinSet;
 
-use super::{MONTH, NOW, agent, key, racing, store, webhook};
+use super::{MONTH, NOW, Table, agent, key, webhook};
 
 #[tokio::test]
 async fn a_table_that_stands_already_is_left_as_it_is() {
-    let store = store().await;
+    let store = Table::new().await;
     let item = agent(&TenantId::generate());
     assert!(store.put_agent(&item).await.unwrap());
     store.create_table().await.unwrap();
@@ -17,7 +17,7 @@ async fn a_table_that_stands_already_is_left_as_it_is() {
 
 #[tokio::test]
 async fn a_tenant_is_stored_over_what_was_stored_of_it() {
-    let store = store().await;
+    let store = Table::new().await;
     let mut item =
         TenantItem { tenant: TenantId::generate(), plan: "free".into(), monthly_tokens: Some(5), created_at: NOW };
     assert_eq!(store.tenant(&item.tenant).await.unwrap(), None);
@@ -30,7 +30,7 @@ async fn a_tenant_is_stored_over_what_was_stored_of_it() {
 
 #[tokio::test]
 async fn what_belongs_to_another_tenant_is_neither_returned_nor_changed() {
-    let store = store().await;
+    let store = Table::new().await;
     let (ours, theirs) = (TenantId::generate(), TenantId::generate());
     let mut item = agent(&theirs);
     let (id, settings) = webhook();
@@ -61,7 +61,7 @@ async fn what_belongs_to_another_tenant_is_neither_returned_nor_changed() {
 
 #[tokio::test]
 async fn of_many_writers_of_one_version_one_wins() {
-    let (_folder, store) = racing().await;
+    let store = Table::racing().await;
     let first = agent(&TenantId::generate());
     assert!(store.put_agent(&first).await.unwrap());
     let mut writers = JoinSet::new();
@@ -76,7 +76,7 @@ async fn of_many_writers_of_one_version_one_wins() {
 
 #[tokio::test]
 async fn versions_follow_one_another_and_webhooks_survive_them() {
-    let store = store().await;
+    let store = Table::new().await;
     let mut item = agent(&TenantId::generate());
     assert!(!store.put_agent(&AgentItem { version: 2, ..item.clone() }).await.unwrap(), "there is no version 1");
     assert!(store.put_agent(&item).await.unwrap());
@@ -102,7 +102,7 @@ async fn versions_follow_one_another_and_webhooks_survive_them() {
 
 #[tokio::test]
 async fn agents_are_listed_by_name_over_all_pages() {
-    let store = store().await;
+    let store = Table::new().await;
     let tenant = TenantId::generate();
     for name in ["c", "a", "e", "b", "d"] {
         let item = AgentItem { name: name.into(), source: "x".repeat(300_000), ..agent(&tenant) };
@@ -114,7 +114,7 @@ async fn agents_are_listed_by_name_over_all_pages() {
 
 #[tokio::test]
 async fn of_twenty_rotations_at_once_one_wins_and_leaves_one_key_that_works() {
-    let (_folder, store) = racing().await;
+    let store = Table::racing().await;
     let (tenant, agent) = (TenantId::generate(), AgentId::generate());
     let old = key(&tenant, &agent);
     store.put_key(&old).await.unwrap();
@@ -134,7 +134,7 @@ async fn of_twenty_rotations_at_once_one_wins_and_leaves_one_key_that_works() {
 
 #[tokio::test]
 async fn a_key_is_revoked_once_and_cannot_be_rotated_then() {
-    let store = store().await;
+    let store = Table::new().await;
     let (tenant, agent) = (TenantId::generate(), AgentId::generate());
     let old = key(&tenant, &agent);
     store.put_key(&old).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_key_is_revoked_once_and_cannot_be_rotated_then() {
 
 #[tokio::test]
 async fn one_batch_finds_what_is_there_and_leaves_open_what_is_not() {
-    let store = store().await;
+    let store = Table::new().await;
     let item = agent(&TenantId::generate());
     let door = key(&item.tenant, &item.id);
     assert!(store.put_agent(&item).await.unwrap());
@@ -171,10 +171,28 @@ async fn one_batch_finds_what_is_there_and_leaves_open_what_is_not() {
 
 #[tokio::test]
 async fn an_agent_that_is_larger_than_an_item_is_refused_and_the_one_before_stays() {
-    let store = store().await;
+    let store = Table::new().await;
     let item = agent(&TenantId::generate());
     assert!(store.put_agent(&item).await.unwrap());
     let large = AgentItem { version: 2, source: "x".repeat(410 * 1024), ..item.clone() };
     assert!(matches!(store.put_agent(&large).await, Err(StoreError::Refused(_))));
     assert_eq!(store.agent(&item.tenant, &item.id).await.unwrap(), Some(item));
+}
+
+#[tokio::test]
+async fn what_is_named_longer_than_a_key_can_be_is_not_there_and_does_not_hide_the_rest() {
+    let store = Table::new().await;
+    let item = agent(&TenantId::generate());
+    let door = key(&item.tenant, &item.id);
+    store.put_key(&door).await.unwrap();
+    let endless = "a".repeat(3_000);
+    let request = GateRequest {
+        key: Some(door.hash.clone()),
+        agent: Some(AgentId::from(endless.as_str())),
+        buckets: vec![endless.clone(), "one".into()],
+        ..GateRequest::default()
+    };
+    let gate = store.read_gate(&request).await.unwrap();
+    assert_eq!((gate.key, gate.agent, gate.buckets), (Some(door), None, vec![None, None]));
+    assert_eq!(store.agent(&item.tenant, &AgentId::from(endless)).await.unwrap(), None);
 }

@@ -8,14 +8,14 @@ use shared::limit::{Bucket, LimitError, Limiter, Rate};
 use shared::store::{BucketTake, BucketWrite, GateRequest};
 use tokio::task::JoinSet;
 
-use super::{NOW, racing, store};
+use super::{NOW, Table};
 
 /// The present, in microseconds.
 const MICROS: i64 = NOW * 1000;
 
 #[tokio::test]
 async fn a_bucket_is_taken_from_full_once_and_later_after_that() {
-    let store = store().await;
+    let store = Table::new().await;
     let from_full = BucketWrite::FromFull { now: MICROS, full_at: MICROS + 10 };
     assert_eq!(store.take_from_bucket("b", from_full).await.unwrap(), BucketTake::Taken(MICROS + 10));
     let changed = BucketTake::Changed(Some(MICROS + 10));
@@ -36,9 +36,9 @@ async fn a_bucket_is_taken_from_full_once_and_later_after_that() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_at_once_get_no_more_than_the_bucket_holds_and_no_less() {
-    let (_folder, store) = racing().await;
+    let store = Table::racing().await;
     let clock = Clock::manual(Timestamp::from_millisecond(NOW).unwrap());
-    let limiter = Limiter::new(store, clock.clone());
+    let limiter = Limiter::new(store.clone(), clock.clone());
     let bucket = Bucket { identity: "b".to_owned(), rate: Rate::per_minute(30) };
     let mut takers = JoinSet::new();
     for _ in 0..200 {

@@ -4,7 +4,7 @@ use shared::id::{SessionId, TenantId};
 use shared::store::{Claim, GateRequest, IdempotencyItem, IdempotencyState, Store};
 use tokio::task::JoinSet;
 
-use super::{HOLD, NOW, racing, store};
+use super::{HOLD, NOW, Table};
 
 fn claim(owner: &str, now: i64) -> IdempotencyItem {
     IdempotencyItem {
@@ -23,7 +23,7 @@ async fn stored(store: &Store) -> Option<IdempotencyItem> {
 
 #[tokio::test]
 async fn of_many_claims_of_one_request_one_wins() {
-    let (_folder, store) = racing().await;
+    let store = Table::racing().await;
     let mut claims = JoinSet::new();
     for owner in 0..8 {
         let (store, item) = (store.clone(), claim(&owner.to_string(), NOW));
@@ -38,7 +38,7 @@ async fn of_many_claims_of_one_request_one_wins() {
 
 #[tokio::test]
 async fn a_claim_is_taken_until_it_lapses_and_renewed_by_its_owner_alone() {
-    let store = store().await;
+    let store = Table::new().await;
     let first = claim("first", NOW);
     assert_eq!(store.claim("hash", &first, NOW).await.unwrap(), Claim::Claimed);
     assert_eq!(store.claim("hash", &first, NOW).await.unwrap(), Claim::Claimed, "the answer may have been lost");
@@ -54,7 +54,7 @@ async fn a_claim_is_taken_until_it_lapses_and_renewed_by_its_owner_alone() {
 
 #[tokio::test]
 async fn a_claim_is_released_by_its_owner_alone() {
-    let store = store().await;
+    let store = Table::new().await;
     assert_eq!(store.claim("hash", &claim("first", NOW), NOW).await.unwrap(), Claim::Claimed);
     store.release_claim("hash", "second").await.unwrap();
     assert!(stored(&store).await.is_some());
@@ -66,7 +66,7 @@ async fn a_claim_is_released_by_its_owner_alone() {
 
 #[tokio::test]
 async fn an_answered_claim_is_neither_renewed_nor_released_nor_claimed_again_before_it_lapses() {
-    let store = store().await;
+    let store = Table::new().await;
     let state = IdempotencyState::Answered { session: SessionId::from("sess_1"), turn: 4 };
     let answered = IdempotencyItem { state, ..claim("first", NOW) };
     assert_eq!(store.claim("hash", &answered, NOW).await.unwrap(), Claim::Claimed);

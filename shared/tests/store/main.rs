@@ -1,44 +1,29 @@
-//! The store against the embedded table: what is kept apart, what races, and what is written all or not at all.
+//! The store against a table: what is kept apart, what races, and what is written all or not at all. The table is the
+//! embedded one, or on the DynamoDB that `ORRERY_TEST_DYNAMODB` names.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agents;
 mod buckets;
 mod claims;
 mod sessions;
+mod table;
 mod turns;
 
 use std::collections::BTreeMap;
 
-use embedded::EmbeddedDynamo;
 use shared::id::{AgentId, KeyId, SessionId, TenantId, TraceId, WebhookId};
 use shared::store::{AgentItem, InboundWebhook, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem};
+use table::Table;
 
-/// When every test begins, in milliseconds since the Unix epoch.
-const NOW: i64 = 1_774_449_000_000;
+/// When every test begins, in milliseconds since the Unix epoch: far ahead, so that what a test lets expire stands until
+/// the test itself passes over it. DynamoDB Local deletes within seconds what has expired in earnest.
+const NOW: i64 = 4_102_444_800_000;
 /// How long sessions and turns are kept.
 const KEPT: i64 = 60_000;
 /// How long leases and claims hold.
 const HOLD: i64 = 9_000;
 /// The month that pays.
-const MONTH: &str = "2026-03";
-
-async fn store() -> Store {
-    over(&EmbeddedDynamo::open(None).unwrap()).await
-}
-
-async fn over(database: &EmbeddedDynamo) -> Store {
-    let store = Store::new(database.client(), "orrery".to_owned());
-    store.create_table().await.unwrap();
-    store
-}
-
-/// A table in a file, whose calls run on threads of their own: what races here races in earnest.
-async fn racing() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let database = EmbeddedDynamo::open(Some(&folder.path().join("table"))).unwrap();
-    let store = over(&database).await;
-    (folder, store)
-}
+const MONTH: &str = "2100-01";
 
 fn agent(tenant: &TenantId) -> AgentItem {
     AgentItem {

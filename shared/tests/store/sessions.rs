@@ -4,11 +4,11 @@ use shared::id::TenantId;
 use shared::store::{LeaseOutcome, SessionItem, TurnCommit, UsageItem};
 use tokio::task::JoinSet;
 
-use super::{HOLD, KEPT, MONTH, NOW, Talk, racing, store};
+use super::{HOLD, KEPT, MONTH, NOW, Table, Talk};
 
 #[tokio::test]
 async fn of_many_who_want_a_session_one_holds_it() {
-    let (_folder, store) = racing().await;
+    let store = Table::racing().await;
     let talk = Talk::new();
     let mut wishes = JoinSet::new();
     for owner in 0..8 {
@@ -23,7 +23,7 @@ async fn of_many_who_want_a_session_one_holds_it() {
 
 #[tokio::test]
 async fn a_lease_is_busy_until_it_is_over_and_is_lost_once_another_took_it() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     assert_eq!(talk.lease(&store, "first", NOW).await, LeaseOutcome::Held(talk.wanted("first", NOW)));
     assert_eq!(
@@ -46,7 +46,7 @@ async fn a_lease_is_busy_until_it_is_over_and_is_lost_once_another_took_it() {
 
 #[tokio::test]
 async fn a_session_that_is_missing_or_over_is_leased_only_to_begin_anew() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     assert_eq!(store.lease_session(&talk.wanted("a", NOW), false, NOW).await.unwrap(), LeaseOutcome::Missing);
     assert!(matches!(talk.lease(&store, "a", NOW).await, LeaseOutcome::Held(_)));
@@ -61,7 +61,7 @@ async fn a_session_that_is_missing_or_over_is_leased_only_to_begin_anew() {
 
 #[tokio::test]
 async fn a_session_of_another_tenant_is_missing() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     assert!(matches!(talk.lease(&store, "theirs", NOW).await, LeaseOutcome::Held(_)));
     for create in [true, false] {
@@ -75,7 +75,7 @@ async fn a_session_of_another_tenant_is_missing() {
 
 #[tokio::test]
 async fn the_last_turns_come_in_order_and_neither_from_other_tenants_nor_from_the_past() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     for number in 1..=12 {
         let now = NOW + i64::try_from(number).unwrap();

@@ -1,14 +1,13 @@
 //! The end of a turn: everything or nothing, once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use embedded::EmbeddedDynamo;
 use shared::id::TraceId;
 use shared::store::{
     Claim, GateRequest, IdempotencyItem, IdempotencyState, LeaseOutcome, Store, StoreError, TurnAbort, TurnCommit,
     TurnItem, UsageItem,
 };
 
-use super::{HOLD, KEPT, MONTH, NOW, Talk, key, over, store};
+use super::{HOLD, KEPT, MONTH, NOW, Table, Talk, key};
 
 const USED: UsageItem = UsageItem { input_tokens: 3, output_tokens: 5, turns: 1, cost_micros: 7 };
 const DAY: i64 = 86_400_000;
@@ -57,7 +56,7 @@ async fn assert_nothing_written(store: &Store, talk: &Talk) {
 
 #[tokio::test]
 async fn a_commit_stores_the_turn_pays_answers_the_claim_and_frees_the_session() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let door = key(&talk.tenant, &talk.agent);
     store.put_key(&door).await.unwrap();
@@ -85,7 +84,7 @@ async fn a_commit_stores_the_turn_pays_answers_the_claim_and_frees_the_session()
 
 #[tokio::test]
 async fn a_turn_that_lost_its_lease_writes_nothing() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let turn = talk.turn(1, NOW);
     assert!(!store.commit_turn(&commit(&turn, Some("owner"))).await.unwrap(), "there is no session");
@@ -98,7 +97,7 @@ async fn a_turn_that_lost_its_lease_writes_nothing() {
 
 #[tokio::test]
 async fn a_turn_that_lost_its_claim_or_its_number_writes_nothing() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     store.put_key(&key(&talk.tenant, &talk.agent)).await.unwrap();
     talk.lease(&store, "owner", NOW).await;
@@ -116,7 +115,7 @@ async fn a_turn_that_lost_its_claim_or_its_number_writes_nothing() {
 
 #[tokio::test]
 async fn a_session_that_begins_with_its_turn_begins_once() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let (turn, rival) = (talk.turn(1, NOW), talk.turn(1, NOW));
     assert!(store.commit_turn(&commit(&turn, None)).await.unwrap());
@@ -128,7 +127,7 @@ async fn a_session_that_begins_with_its_turn_begins_once() {
 
 #[tokio::test]
 async fn a_session_that_is_over_begins_anew_without_its_past() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     assert!(store.commit_turn(&commit(&talk.turn(1, NOW), None)).await.unwrap());
     let over = NOW + KEPT;
@@ -139,11 +138,10 @@ async fn a_session_that_is_over_begins_anew_without_its_past() {
 
 #[tokio::test]
 async fn turns_that_outlive_their_deleted_session_do_not_stand_in_the_way_of_a_new_one() {
-    let database = EmbeddedDynamo::open(None).unwrap();
-    let store = over(&database).await;
+    let store = Table::new().await;
     let talk = Talk::new();
     assert!(store.commit_turn(&commit(&talk.turn(1, NOW), None)).await.unwrap());
-    let delete = database.client().delete_item().table_name("orrery").key("sk", AttributeValue::S("SESSION".into()));
+    let delete = store.client.delete_item().table_name(&store.name).key("sk", AttributeValue::S("SESSION".into()));
     let partition = format!("SESSION#{}#{}", talk.agent, talk.session);
     delete.key("pk", AttributeValue::S(partition)).send().await.unwrap();
 
@@ -157,7 +155,7 @@ async fn turns_that_outlive_their_deleted_session_do_not_stand_in_the_way_of_a_n
 
 #[tokio::test]
 async fn a_turn_that_was_given_up_is_paid_for_once_and_lets_go_of_what_it_held() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     talk.lease(&store, "owner", NOW).await;
     claimed(&store, &talk, "owner").await;
@@ -174,7 +172,7 @@ async fn a_turn_that_was_given_up_is_paid_for_once_and_lets_go_of_what_it_held()
 
 #[tokio::test]
 async fn a_turn_that_cost_nothing_leaves_no_usage() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let trace = TraceId::generate();
     store.abort_turn(&TurnAbort { usage: (MONTH, UsageItem::default()), ..abort(&talk, &trace, 1) }).await.unwrap();
@@ -184,7 +182,7 @@ async fn a_turn_that_cost_nothing_leaves_no_usage() {
 
 #[tokio::test]
 async fn a_turn_that_was_stored_after_all_is_not_paid_for_again_when_it_is_given_up() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let turn = talk.turn(1, NOW);
     assert!(store.commit_turn(&commit(&turn, None)).await.unwrap());
@@ -198,7 +196,7 @@ async fn a_turn_that_was_stored_after_all_is_not_paid_for_again_when_it_is_given
 
 #[tokio::test]
 async fn a_record_that_is_larger_than_an_item_is_refused_and_nothing_is_written() {
-    let store = store().await;
+    let store = Table::new().await;
     let talk = Talk::new();
     let turn = TurnItem { record: "x".repeat(410 * 1024), ..talk.turn(1, NOW) };
     assert!(matches!(store.commit_turn(&commit(&turn, None)).await, Err(StoreError::Refused(_))));
