@@ -55,10 +55,9 @@ def test_the_readme_names_every_route():
 
 
 def test_cargo_lambda_watch_routes_as_the_template_does():
-    metadata = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["metadata"]["lambda"]["watch"]
-    routes = {path.replace("{*proxy}", "{proxy+}"): binary for path, binary in metadata["router"].items()}
+    router = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["metadata"]["lambda"]["watch"]["router"]
+    routes = {path.replace("{*proxy}", "{proxy+}"): binary for path, binary in router.items()}
     assert routes == {route: binary for binary, function in functions().items() for route in function["routes"]}
-    assert metadata["invoke_address"] == "127.0.0.1"
 
 
 def test_a_function_streams_exactly_where_its_routes_do():
