@@ -133,6 +133,19 @@ class Deployment:
         """A function, by its name in the template."""
         return self.lambdas.get_function_configuration(FunctionName=self.resources[function])
 
+    def policies(self, function):
+        """The documents of all policies of a function's role."""
+        iam, role = self.emulator.client("iam"), self.configuration(function)["Role"].rsplit("/", 1)[1]
+        documents = [
+            iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        ]
+        for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+            version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
+            policy = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)
+            documents.append(policy["PolicyVersion"]["Document"])
+        return documents
+
     def command(self, *arguments):
         """What a command on the deployed table prints as JSON."""
         table = ["--table", self.outputs["TableName"], "--region", REGION, "--endpoint-url", self.emulator.url]

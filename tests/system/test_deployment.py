@@ -15,6 +15,7 @@ import urllib.parse
 
 import httpx
 import pytest
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from cloud import REGION, STACK, Deployment, Emulator, built_template, event
 from orrery import AGENTS, Orrery
@@ -199,6 +200,39 @@ def test_turns_and_refusals_are_written_as_metrics(cloud):
     assert turn["InputTokens"] > 0 and turn["OutputTokens"] > 0 and turn["TimeToFirstToken"] >= 0
     (refusal,) = metrics(STREAMING["chat without a key"])
     assert (refusal["function"], refusal["kind"], refusal["Refusals"]) == ("chat-completions", "Unauthenticated", 1)
+
+
+RIGHTS = {
+    "Webhook": {
+        "BatchGetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "TENANT"],
+        "GetItem": ["SESSION"], "Query": ["SESSION"],
+        "ConditionCheckItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "UpdateItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "DeleteItem": ["IDEMPOTENCY"],
+    },
+    "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
+    "Health": {},
+}
+ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
+ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"]
+
+
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_reaches_the_items_that_it_needs_and_no_others(cloud, function):
+    """The emulator's own evaluator, with what DynamoDB tells it of a request's keys."""
+    policies = [parse_policy_document(document) for document in cloud.policies(function)]
+    table = cloud.emulator.client("dynamodb").describe_table(TableName=cloud.outputs["TableName"])["Table"]["TableArn"]
+
+    def may(action, items):
+        keys = {"dynamodb:leadingkeys": [f"{item}#x" for item in items]}
+        request = EvalContext("role", "AssumedRole", "000000000000", f"dynamodb:{action}", table, REGION, service_context=keys)
+        return evaluate(request, policies).decision == "Allow"
+
+    rights = {action: [item for item in ITEMS if may(action, [item])] for action in ACTIONS}
+    assert {action: items for action, items in rights.items() if items} == RIGHTS[function]
+    for action, items in RIGHTS[function].items():
+        assert may(action, items), "all at once, as a batch or a transaction does"
 
 
 def test_the_outputs_name_the_urls_to_register(cloud):
