@@ -63,7 +63,7 @@ def test_cargo_lambda_watch_routes_as_the_template_does():
 def test_a_function_streams_exactly_where_its_routes_do():
     for binary, function in functions().items():
         source = (ROOT / "functions" / binary / "src" / "main.rs").read_text()
-        assert function["streams"] == {"Mode::Streaming" in source}, binary
+        assert function["streams"] == {"run_streaming" in source}, binary
 
 
 def test_no_streamed_route_keeps_the_buffered_timeout():

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::lambda::run(chat_completions::routes, shared::lambda::Mode::Streaming)
+    shared::lambda::run_streaming(chat_completions::routes)
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::lambda::run(models::routes, shared::lambda::Mode::Buffered)
+    shared::lambda::run_buffered(models::routes)
 }

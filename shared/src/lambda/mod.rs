@@ -39,15 +39,6 @@ use crate::telemetry::{self, Audience};
 /// When the table's connection is opened: beside the wait for the first invocation, which is to be asked for first.
 const WARM_AFTER: Duration = Duration::from_millis(1);
 
-/// How a function's replies leave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Whole, when they are complete.
-    Buffered,
-    /// Piece by piece, as they are made.
-    Streaming,
-}
-
 /// A function that cannot start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -57,14 +48,35 @@ enum StartError {
     App(#[from] AppError),
 }
 
-/// Runs a function until its execution environment ends.
+/// Runs a function whose replies leave it whole, until its execution environment ends.
 #[must_use]
-pub fn run(routes: fn() -> OpenApiRouter<App>, mode: Mode) -> ExitCode {
+pub fn run_buffered(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
+    run(routes, async |started| buffered(started.router).await)
+}
+
+/// Runs a function whose replies leave it piece by piece, until its execution environment ends. (Two functions rather
+/// than one with a mode: what the other one needs is not linked.)
+#[must_use]
+pub fn run_streaming(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
+    run(routes, async |started| streaming(started).await)
+}
+
+/// What a function serves with.
+struct Started {
+    app: App,
+    router: Router,
+    api: RuntimeApi,
+    address: Address,
+}
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+fn run(routes: fn() -> OpenApiRouter<App>, serve: impl AsyncFnOnce(Started) -> Outcome) -> ExitCode {
     let config = Config::from_environment();
     telemetry::start(Audience::Machine, config.as_ref().map_or("info", |config| &config.log));
     log_panics();
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(serve(routes, mode, config)),
+        Ok(runtime) => runtime.block_on(async { serve(begin(routes, config).await?).await }),
         Err(error) => Err(error.into()),
     };
     match outcome {
@@ -76,21 +88,15 @@ pub fn run(routes: fn() -> OpenApiRouter<App>, mode: Mode) -> ExitCode {
     }
 }
 
-async fn serve(
+/// Sets everything up; Lambda is told what stands in the way.
+async fn begin(
     routes: fn() -> OpenApiRouter<App>,
-    mode: Mode,
     config: Result<Config, ConfigError>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+) -> Result<Started, Box<dyn Error + Send + Sync>> {
     let address = Address::new(&config::runtime_api().ok_or("AWS_LAMBDA_RUNTIME_API is not set: this is not Lambda")?);
     let mut api = RuntimeApi::new(address.clone());
     match start(config) {
-        Ok(app) => {
-            let router: Router = routes().with_state(app.clone()).into();
-            match mode {
-                Mode::Buffered => buffered(router).await,
-                Mode::Streaming => streaming(app, router, api, &address).await,
-            }
-        }
+        Ok(app) => Ok(Started { router: routes().with_state(app.clone()).into(), app, api, address }),
         Err(error) => {
             let message = telemetry::chain(&error);
             let report = ErrorReport { error_message: &message, error_type: "Runtime.InitError" };
@@ -106,14 +112,10 @@ fn start(config: Result<Config, ConfigError>) -> Result<App, StartError> {
     Ok(App::in_the_cloud(config?, Clock::system())?)
 }
 
-async fn streaming(
-    app: App,
-    router: Router,
-    api: RuntimeApi,
-    address: &Address,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn streaming(started: Started) -> Outcome {
+    let Started { app, router, api, address } = started;
     let shutdown = extension::shutdown()?;
-    let _extension = Extension::register(address).await;
+    let _extension = Extension::register(&address).await;
     let (clock, tasks) = (app.clock().clone(), app.tasks().clone());
     let mut warming = JoinSet::new();
     warming.spawn(async move {
@@ -123,7 +125,7 @@ async fn streaming(
     Ok(Runtime { api, router, tasks, clock }.run(shutdown).await?)
 }
 
-async fn buffered(router: Router) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn buffered(router: Router) -> Outcome {
     lambda_http::run(lambda_http::service_fn(move |request: lambda_http::Request| {
         let router = router.clone();
         async move { Ok::<_, Infallible>(answer(router, prepare(request).map(Body::new)).await) }
