@@ -51,6 +51,19 @@ node_clients() {
   cp "$clients/package-lock.json" "$clients/node_modules/installed"
 }
 
+# The names of all functions
+functions() {
+  sed -n 's/^ *Binary: *//p' template.yaml
+}
+
+# release_build OPTIONS…: every function's release build as target/lambda/NAME/bootstrap.zip
+release_build() {
+  venv lambda
+  local bins
+  bins=$(printf -- '--bin %s ' $(functions))
+  PATH=$tools/lambda/bin:$PATH cargo lambda build --release --output-format zip "$@" $bins
+}
+
 # Prints what failed and what was skipped; the script's status
 summary() {
   printf '\n== Summary, %d s\n' "$SECONDS"

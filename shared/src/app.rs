@@ -23,6 +23,7 @@ use crate::outbound;
 use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::telemetry::metrics;
 use crate::turn::{TurnSettings, Turns};
 
 /// How long the table is waited for before the same call is made again.
@@ -61,12 +62,16 @@ pub enum AppError {
 }
 
 impl App {
-    /// The application in the cloud: the table and the secret of the region, reached through our own HTTP client.
+    /// The application in the cloud: the table and the secret of the region, reached through our own HTTP client; its
+    /// metrics are written where the settings name their namespace.
     ///
     /// # Errors
     /// Where the HTTP client cannot be built.
     pub fn in_the_cloud(config: Config, clock: Clock) -> Result<Self, AppError> {
         let client = outbound::client(config.tls_roots, config.connect_timeout)?;
+        if let Some(namespace) = &config.metrics {
+            metrics::start(namespace, clock.clone());
+        }
         let store = Store::new(dynamodb(&config, outbound::sdk_transport(client.clone())), config.table.clone());
         Self::assemble(config, clock, store, client)
     }

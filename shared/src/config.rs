@@ -40,6 +40,8 @@ pub struct Config {
     pub tls_roots: TlsRoots,
     /// `AWS_LAMBDA_LOG_LEVEL`, or `ORRERY_LOG` (`info`): what is logged, as a `tracing` filter.
     pub log: String,
+    /// `ORRERY_METRICS` (unset): the namespace of metrics in CloudWatch; where it is unset none are written.
+    pub metrics: Option<String>,
     /// How AWS is reached.
     pub aws: Aws,
     /// The variables that hold secrets: `*_API_KEY` and `ORRERY_SEALING_KEYS`.
@@ -114,6 +116,7 @@ impl Config {
                 Some(_) => return Err(error("ORRERY_TLS_ROOTS", "it is bundled or system")),
             },
             log: log.unwrap_or_else(|| "info".to_owned()).to_lowercase(),
+            metrics: vars.text("ORRERY_METRICS"),
             aws: vars.aws(),
             secrets: all
                 .iter()

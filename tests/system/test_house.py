@@ -1,6 +1,7 @@
 """One name everywhere: the template, the functions' folders, their events and the README tell the same story."""
 
 import json
+import tomllib
 
 import yaml
 
@@ -51,6 +52,12 @@ def test_the_readme_names_every_route():
     for function in functions().values():
         for route in function["routes"]:
             assert route.removesuffix("/{proxy+}") in readme, route
+
+
+def test_cargo_lambda_watch_routes_as_the_template_does():
+    router = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["metadata"]["lambda"]["watch"]["router"]
+    routes = {path.replace("{*proxy}", "{proxy+}"): binary for path, binary in router.items()}
+    assert routes == {route: binary for binary, function in functions().items() for route in function["routes"]}
 
 
 def test_a_function_streams_exactly_where_its_routes_do():

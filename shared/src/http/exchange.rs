@@ -18,6 +18,7 @@ use crate::dialect::Dialect;
 use crate::id::RequestId;
 use crate::limit::RateStatus;
 use crate::telemetry;
+use crate::telemetry::metrics::{self, Measurement};
 use crate::turn::{Begun, TurnInput, TurnRequest, TurnStream, Turns};
 
 /// The largest body, in bytes; Lambda's own limit is 6 MB.
@@ -192,6 +193,7 @@ impl Exchange {
                 let request = TurnRequest {
                     trace: admitted.trace,
                     request: self.id.clone(),
+                    function: self.function,
                     source: caller.endpoint.name(),
                     agent: caller.agent,
                     session: admitted.session,
@@ -300,6 +302,7 @@ impl Exchange {
     fn log(&self, error: &ApiError) {
         let (request, function, agent) = (self.id.as_str(), self.function, self.agent.as_deref());
         let kind = format!("{:?}", error.kind);
+        metrics::record(&Measurement::Refusal { function, kind: &kind });
         match &error.source {
             Some(source) => {
                 let error = telemetry::chain(source.as_ref());

@@ -34,8 +34,8 @@ pub(super) struct Progress {
     running: Usage,
     /// The price of the complete calls; `None` once one is not known.
     price: Price,
-    /// Whether the caller has seen text.
-    has_spoken: bool,
+    /// When the caller was shown the first text.
+    pub(super) spoke_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,10 +142,11 @@ impl Rounds<'_> {
         loop {
             match answer.events.next().await {
                 Some(Ok(ModelEvent::Text(text))) => {
-                    if is_first && progress.has_spoken {
+                    if is_first && progress.spoke_at.is_some() {
                         self.tell(TurnEvent::Text("\n\n".to_owned())).await?;
                     }
-                    (is_first, progress.has_spoken) = (false, true);
+                    is_first = false;
+                    progress.spoke_at.get_or_insert_with(Instant::now);
                     self.tell(TurnEvent::Text(text)).await?;
                 }
                 Some(Ok(ModelEvent::Usage(usage))) => progress.running = usage,
@@ -206,7 +207,7 @@ impl Rounds<'_> {
         completion: Completion,
         note: &str,
     ) -> Result<Stop, TurnFailure> {
-        let separator = if progress.has_spoken { "\n\n" } else { "" };
+        let separator = if progress.spoke_at.is_some() { "\n\n" } else { "" };
         self.tell(TurnEvent::Text(format!("{separator}{note}"))).await?;
         let mut content = completion.content;
         let has_text = content.iter().any(|block| matches!(block, Block::Text { .. }));

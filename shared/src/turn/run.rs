@@ -21,6 +21,7 @@ use crate::model::{Message, Models, Role, Stop};
 use crate::session::{LEASE, Session, Turn};
 use crate::store::{Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
 use crate::telemetry;
+use crate::telemetry::metrics::{self, Measurement, TurnEnd, TurnMeasurement};
 use crate::tool::Toolbox;
 
 /// How many events wait for a slow listener before the turn waits too.
@@ -90,6 +91,8 @@ pub struct TurnRequest {
     pub trace: TraceId,
     /// The request that it answers, for the log.
     pub request: RequestId,
+    /// The function that took it in, for metrics.
+    pub function: &'static str,
     /// Who answers.
     pub agent: Agent,
     /// The endpoint that it came in by.
@@ -148,6 +151,7 @@ impl Turns {
     }
 
     async fn play(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
+        let began = Instant::now();
         let mut progress = Progress::default();
         let spoken = AssertUnwindSafe(self.speak(&request, &events, &mut progress)).catch_unwind().await;
         let outcome = match spoken.unwrap_or(Err(TurnFailure::Panicked)) {
@@ -155,6 +159,7 @@ impl Turns {
             Err(failure) => Err(failure),
         };
         let usage = progress.usage();
+        measure(&request, &progress, began, outcome.as_ref().err());
         let (trace, id, agent) = (request.trace.as_str(), request.request.as_str(), request.agent.id.as_str());
         let source = request.source;
         let last = match outcome {
@@ -324,6 +329,20 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(write: impl Fn() -
             outcome => return outcome,
         }
     }
+}
+
+fn measure(request: &TurnRequest, progress: &Progress, began: Instant, failure: Option<&TurnFailure>) {
+    let usage = progress.usage();
+    metrics::record(&Measurement::Turn(TurnMeasurement {
+        function: request.function,
+        end: match failure {
+            None | Some(TurnFailure::Abandoned) => TurnEnd::Settled,
+            Some(_) => TurnEnd::Failed,
+        },
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        first_token: progress.spoke_at.map(|at| at.saturating_duration_since(began)),
+    }));
 }
 
 fn usage_item(progress: &Progress) -> UsageItem {

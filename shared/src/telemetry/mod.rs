@@ -1,6 +1,9 @@
 //! Logs: one JSON line an event on standard output in the cloud, readable lines on standard error on one machine.
 //! No secret, no key, no message and no prompt is ever logged.
 
+/// Counts turns and refusals.
+pub mod metrics;
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};

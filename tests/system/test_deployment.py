@@ -1,0 +1,292 @@
+"""template.yaml as it is, deployed by `sam deploy` to an AWS emulator; agents and keys come by the command line.
+
+Each request is sent to the deployed functions and to `orrery serve`, and must be answered alike. Buffered routes are
+called by the API's URL; routes that stream by Lambda's Invoke with the event that the API would send, since the emulator
+cannot stream from a REST API.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+import urllib.parse
+
+import httpx
+import pytest
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+from cloud import REGION, STACK, Deployment, Emulator, built_template, event
+from orrery import AGENTS, Orrery
+from test_house import functions
+
+CHAT = "/api/agents/{agent_id}/v1/chat/completions"
+OTHER = "/api/agents/{agent_id}/v1/{proxy+}"
+MODELS = "/api/agents/{agent_id}/v1/models"
+WEBHOOK = "/api/webhook/{agent_id}"
+WIDGET = "/api/widget/chat"
+HELLO = [{"role": "user", "content": "Hello ☀ there"}]
+ADD = '/tool add {"a": 2, "b": 3}'
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cloud")
+    emulator = Emulator(folder)
+    try:
+        deployment = Deployment(emulator, built_template(folder))
+        started = time.monotonic()
+        deployment.deploy()
+        print(f"\nfirst deployment: {time.monotonic() - started:.1f} s")
+        deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32))
+        deployment.command("apply", AGENTS)
+        yield deployment
+    finally:
+        emulator.stop()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS)
+    server.start()
+    yield server
+    server.stop()
+
+
+def masked(body):
+    """A body without what differs from call to call: ids, keys, times."""
+    text = re.sub(r"\b(ag|sess|trace|chatcmpl|req|msg|wh)[_-][0-9a-z]{8,}", r"\1_…", body.decode())
+    text = re.sub(r'"(created|timestamp|durationMs|duration_ms)":("[^"]*"|\d+)', r'"\1":…', text)
+    return text
+
+
+class Case:
+    """A request, for the deployment and for this machine."""
+
+    def __init__(self, function, route, method="POST", agent="echo", key="server", body=None, query=None, headers=None, rest="responses"):
+        self.function, self.route, self.method, self.agent, self.kind = function, route, method, agent, key
+        self.body = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.query, self.headers, self.rest = query, headers or {}, rest
+
+    def of(self, place):
+        """Path, headers and query on a place whose agents and keys have names of their own."""
+        path = self.route.replace("{proxy+}", self.rest)
+        headers = {"Content-Type": "application/json", **self.headers}
+        query = dict(self.query or {})
+        if self.agent:
+            path = path.replace("{agent_id}", place.key(self.agent)["agent"]["id"])
+            if self.kind == "widget":
+                query["key"] = place.key(self.agent, "widget")["key"]
+            elif self.kind:
+                headers["Authorization"] = f"Bearer {place.key(self.agent, self.kind)['key']}"
+        return path, headers, query or None
+
+    def on_machine(self, machine):
+        path, headers, query = self.of(machine)
+        reply = httpx.request(self.method, machine.url + path, headers=headers, params=query, content=self.body, timeout=30)
+        return reply.status_code, dict(reply.headers), reply.content
+
+    def by_event(self, cloud):
+        path, headers, query = self.of(cloud)
+        status, headers, body, _ = cloud.invoke(self.function, event(self.route, self.method, path, headers, self.body, query))
+        return status, headers, body
+
+    def by_url(self, cloud):
+        path, headers, query = self.of(cloud)
+        return cloud.call(self.method, path + (f"?{urllib.parse.urlencode(query)}" if query else ""), headers, self.body)
+
+
+def assert_alike(one, other):
+    (status, headers, body), (other_status, other_headers, other_body) = one, other
+    assert (status, masked(body)) == (other_status, masked(other_body))
+    names = ("content-type" if body else "allow", "cache-control", "access-control-allow-origin", "x-ratelimit-limit", "retry-after", "allow", "vary")
+    assert {name: headers.get(name) for name in names} == {name: other_headers.get(name) for name in names}
+    assert "x-request-id" in headers and "x-request-id" in other_headers
+
+
+BUFFERED = {
+    "health": Case("Health", "/api/health", "GET", agent=None),
+    "health, posted": Case("Health", "/api/health", "POST", agent=None),
+    "models": Case("Models", MODELS, "GET"),
+    "models without a key": Case("Models", MODELS, "GET", key=None),
+    "models with a page's key": Case("Models", MODELS, "GET", key=None, headers={"Authorization": "Bearer kpn_" + "0" * 64}),
+    "models, asked by a browser": Case(
+        "Models", MODELS, "OPTIONS", key=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "GET"}
+    ),
+    "models, posted": Case("Models", MODELS, "POST"),
+}
+
+STREAMING = {
+    "chat": Case("ChatCompletions", CHAT, body={"model": "x", "messages": HELLO}),
+    "chat with a tool": Case("ChatCompletions", CHAT, body={"messages": [{"role": "user", "content": ADD}]}),
+    "chat, streamed": Case(
+        "ChatCompletions", CHAT, body={"messages": HELLO, "stream": True, "stream_options": {"include_usage": True}}
+    ),
+    "chat without a key": Case("ChatCompletions", CHAT, key=None, body={"messages": HELLO}),
+    "chat without messages": Case("ChatCompletions", CHAT, body={"messages": []}),
+    "chat that is no JSON": Case("ChatCompletions", CHAT, body=b"{"),
+    "another path": Case("ChatCompletions", OTHER, body={}),
+    "webhook": Case("Webhook", WEBHOOK, body={"message": "Hello ☀", "metadata": {"customer": "c_12"}}),
+    "webhook with a tool": Case("Webhook", WEBHOOK, body={"message": ADD}),
+    "webhook without a message": Case("Webhook", WEBHOOK, body={"message": 7}),
+    "webhook, read": Case("Webhook", WEBHOOK, "GET"),
+    "webhook that fails": Case("Webhook", WEBHOOK, agent="claude", body={"message": "Hello"}),
+    "widget": Case("WidgetChat", WIDGET, key="widget", body={"message": "Hello ☀"}, headers={"Origin": "https://example.com"}),
+    "widget with a tool": Case("WidgetChat", WIDGET, key="widget", body={"message": ADD}, headers={"Origin": "https://example.com"}),
+    "widget with a server's key": Case("WidgetChat", WIDGET, body={"message": "Hello"}, headers={"Origin": "https://example.com"}),
+    "widget, asked by a browser": Case(
+        "WidgetChat", WIDGET, "OPTIONS", agent=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BUFFERED.values(), ids=BUFFERED)
+def test_a_buffered_route_answers_at_its_url_as_on_one_machine(cloud, machine, case):
+    reply = case.by_url(cloud)
+    assert_alike(reply, case.on_machine(machine))
+    assert_alike(reply, case.by_event(cloud))
+
+
+@pytest.mark.parametrize("case", STREAMING.values(), ids=STREAMING)
+def test_a_route_that_streams_answers_its_event_as_on_one_machine(cloud, machine, case):
+    assert_alike(case.by_event(cloud), case.on_machine(machine))
+
+
+def test_every_function_is_called():
+    called = {case.function for case in [*BUFFERED.values(), *STREAMING.values()]}
+    assert called == {function["name"] for function in functions().values()}
+
+
+def test_a_conversation_goes_on_and_a_retried_request_is_not_repeated(cloud):
+    first = json.loads(Case("Webhook", WEBHOOK, body={"message": "one"}).by_event(cloud)[2])
+    again = Case(
+        "Webhook", WEBHOOK, body={"message": "two", "sessionId": first["sessionId"]}, headers={"Idempotency-Key": "second"}
+    )
+    status, _, second = again.by_event(cloud)
+    assert status == 200, second
+    assert json.loads(second)["sessionId"] == first["sessionId"]
+    assert again.by_event(cloud)[2] == second
+
+
+def test_a_limit_holds_across_calls(cloud):
+    case = Case("WidgetChat", WIDGET, agent="limited", key="widget", body={"message": "Hello"}, headers={"Origin": "https://example.com"})
+    statuses = []
+    while 429 not in statuses and len(statuses) < 60:
+        status, headers, _ = case.by_event(cloud)
+        statuses.append(status)
+    assert 429 in statuses and set(statuses[:-1]) == {200}
+    assert len(statuses) > int(headers["x-ratelimit-limit"]) == 20
+    assert int(headers["retry-after"]) >= 1
+
+
+def test_a_signed_webhook_is_opened_with_the_deployments_secret(cloud):
+    secret = cloud.command("webhook", "create", "--agent", "signed")["secret"]
+    body = json.dumps({"message": "Hello"}).encode()
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    good = Case("Webhook", WEBHOOK, agent="signed", body=body, headers={"X-Webhook-Signature": signature})
+    bad = Case("Webhook", WEBHOOK, agent="signed", body=body, headers={"X-Webhook-Signature": "0" * 64})
+    assert (good.by_event(cloud)[0], bad.by_event(cloud)[0]) == (200, 401)
+
+
+def test_turns_and_refusals_are_written_as_metrics(cloud):
+    def metrics(case):
+        path, headers, query = case.of(cloud)
+        log = cloud.invoke(case.function, event(case.route, case.method, path, headers, case.body, query))[3]
+        return [line for line in map(json.loads, log.splitlines()) if "_aws" in line]
+
+    (turn,) = metrics(STREAMING["webhook"])
+    assert (turn["function"], turn["Turns"], turn["FailedTurns"]) == ("webhook", 1, 0)
+    assert turn["InputTokens"] > 0 and turn["OutputTokens"] > 0 and turn["TimeToFirstToken"] >= 0
+    (refusal,) = metrics(STREAMING["chat without a key"])
+    assert (refusal["function"], refusal["kind"], refusal["Refusals"]) == ("chat-completions", "Unauthenticated", 1)
+
+
+RIGHTS = {
+    "Webhook": {
+        "BatchGetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "TENANT"],
+        "GetItem": ["SESSION"], "Query": ["SESSION"],
+        "ConditionCheckItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "UpdateItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+        "DeleteItem": ["IDEMPOTENCY"],
+    },
+    "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
+    "Health": {},
+}
+ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
+ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"]
+
+
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_reaches_the_items_that_it_needs_and_no_others(cloud, function):
+    """The emulator's own evaluator, with what DynamoDB tells it of a request's keys."""
+    policies = [parse_policy_document(document) for document in cloud.policies(function)]
+    table = cloud.emulator.client("dynamodb").describe_table(TableName=cloud.outputs["TableName"])["Table"]["TableArn"]
+
+    def may(action, items):
+        keys = {"dynamodb:leadingkeys": [f"{item}#x" for item in items]}
+        request = EvalContext("role", "AssumedRole", "000000000000", f"dynamodb:{action}", table, REGION, service_context=keys)
+        return evaluate(request, policies).decision == "Allow"
+
+    rights = {action: [item for item in ITEMS if may(action, [item])] for action in ACTIONS}
+    assert {action: items for action, items in rights.items() if items} == RIGHTS[function]
+    for action, items in RIGHTS[function].items():
+        assert may(action, items), "all at once, as a batch or a transaction does"
+
+
+def test_the_outputs_name_the_urls_to_register(cloud):
+    base = f"https://{cloud.resources['Api']}.execute-api.{REGION}.amazonaws.com/v1"
+    assert cloud.outputs["BaseUrl"] == base
+    assert cloud.outputs["OpenAiBaseUrl"] == f"{base}/api/agents/AGENT_ID/v1"
+    assert cloud.outputs["WebhookUrl"] == f"{base}/api/webhook/AGENT_ID"
+    assert cloud.outputs["WidgetUrl"] == f"{base}/api/widget/chat"
+    assert cloud.outputs["TableName"] == cloud.resources["Table"]
+
+
+def test_every_function_has_its_alarms(cloud):
+    alarms = cloud.emulator.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    watched = {
+        (dimension["Value"], alarm["MetricName"]): alarm for alarm in alarms for dimension in alarm["Dimensions"]
+    }
+    for function in functions().values():
+        name = cloud.resources[function["name"]]
+        assert watched[name, "Errors"]["Threshold"] == watched[name, "Throttles"]["Threshold"] == 1
+        assert watched[name, "Duration"]["Threshold"] == 900 * cloud.configuration(function["name"])["Timeout"]
+    assert (STACK, "5XXError") in watched
+    assert all(alarm["AlarmActions"] == [cloud.outputs["AlarmTopicArn"]] for alarm in alarms)
+
+
+def test_the_table_is_kept_backed_up_and_cleaned(cloud):
+    """The emulator leaves these properties aside: what it was asked for is read."""
+    table = cloud.processed()["Table"]
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    asked = table["Properties"]
+    assert asked["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert asked["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert asked["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_the_secret_is_made_with_a_sealing_key(cloud):
+    made = cloud.processed()["Secret"]["Properties"]["GenerateSecretString"]
+    assert made["GenerateStringKey"] == "ORRERY_SEALING_KEYS"
+    wanted = {name: value for name, value in made.items() if name not in ("GenerateStringKey", "SecretStringTemplate")}
+    for _ in range(20):
+        password = cloud.emulator.client("secretsmanager").get_random_password(**wanted)["RandomPassword"]
+        assert re.fullmatch("[0-9a-f]{64}", password)
+
+
+def test_a_second_deployment_updates_the_first(cloud):
+    table, key = cloud.outputs["TableName"], cloud.key("echo")
+    session = json.loads(Case("Webhook", WEBHOOK, body={"message": "before"}).by_event(cloud)[2])["sessionId"]
+    started = time.monotonic()
+    cloud.deploy(MemorySize=512, LogLevel="WARN")
+    print(f"\nsecond deployment: {time.monotonic() - started:.1f} s")
+    assert cloud.stack["StackStatus"] == "UPDATE_COMPLETE"
+    configuration = cloud.configuration("Webhook")
+    assert configuration["MemorySize"] == 512
+    assert configuration["LoggingConfig"]["ApplicationLogLevel"] == "WARN"
+    assert (cloud.outputs["TableName"], cloud.key("echo")) == (table, key)
+    status, _, body = Case("Webhook", WEBHOOK, body={"message": "after", "sessionId": session}).by_event(cloud)
+    assert (status, json.loads(body)["sessionId"]) == (200, session)
+    assert BUFFERED["models"].by_url(cloud)[0] == 200
