@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 use secrecy::ExposeSecret;
@@ -28,6 +29,8 @@ use crate::turn::{TurnSettings, Turns};
 const TABLE_TRY: Duration = Duration::from_secs(2);
 /// How long a call of the table takes with all its tries, at most.
 const TABLE_CALL: Duration = Duration::from_secs(5);
+/// How long the table's connection may take to be opened ahead.
+const WARMING: Duration = Duration::from_millis(300);
 
 /// The application: cheap to clone, one a process.
 #[derive(Clone)]
@@ -159,6 +162,24 @@ impl App {
     #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
+    }
+
+    /// Opens the connection to the table, so that the first request finds it open. What comes of it does not matter.
+    pub async fn warm(&self) {
+        let endpoint = match &self.0.config.aws.dynamodb_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => {
+                let Ok(params) = Params::builder().region(self.0.config.aws.region.clone()).build() else { return };
+                let Ok(endpoint) = DefaultResolver::new().resolve_endpoint(&params).await else { return };
+                endpoint.url().to_owned()
+            }
+        };
+        let answer = async { self.0.client.get(endpoint).send().await?.bytes().await };
+        match tokio::time::timeout(WARMING, answer).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the table's connection was not opened ahead"),
+            Err(_) => tracing::debug!("the table's connection was not opened ahead in time"),
+        }
     }
 
     /// What opens sealed texts.

@@ -60,6 +60,14 @@ pub struct Aws {
     pub credentials: Option<(String, SecretString, Option<SecretString>)>,
 }
 
+/// `AWS_LAMBDA_RUNTIME_API`: where Lambda's Runtime API is reached. It stands apart from [`Config`], so that a wrong
+/// setting can be reported there.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the environment is read in this module")]
+pub fn runtime_api() -> Option<String> {
+    std::env::var("AWS_LAMBDA_RUNTIME_API").ok().filter(|address| !address.is_empty())
+}
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {name} cannot be used: {reason}")]

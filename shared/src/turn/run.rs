@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::rounds::{Progress, Rounds};
 use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
@@ -127,7 +128,8 @@ impl Turns {
         let (events, stream) = channel(WAITING);
         let begun = Begun { trace: request.trace.clone(), started_at: self.clock.now_ms() };
         let (turns, started_at) = (self.clone(), begun.started_at);
-        self.tasks.spawn(async move { turns.play(request, started_at, events).await });
+        let play = async move { turns.play(request, started_at, events).await };
+        self.tasks.spawn(play.in_current_span());
         (begun, ReceiverStream::new(stream))
     }
 
