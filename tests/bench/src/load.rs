@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::Outcome;
 use crate::figures::{median, millis, quantile};
+use crate::upstream::{Upstream, token};
 use crate::wire::{Wire, message};
 
 /// A request that is sent again and again.
@@ -90,4 +91,33 @@ pub(crate) async fn exchange(wire: &mut Wire, request: &[u8], mut see: impl FnMu
     } else {
         Err(format!("{}: {}", head.line(), String::from_utf8_lossy(&last)).into())
     }
+}
+
+/// The milliseconds to the first token since the request, and to each later one since the provider sent it.
+pub(crate) async fn paced(upstream: &Upstream, target: &Target) -> Outcome<(f64, f64)> {
+    let mut wire = Wire::connect(target.address).await?;
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for round in 0..22 {
+        let asked = Instant::now();
+        let mut pieces = Vec::new();
+        exchange(&mut wire, &target.request, |at, piece| {
+            pieces.push((at, String::from_utf8_lossy(piece).into_owned()));
+        })
+        .await?;
+        // The first ones warm the connections up.
+        if round < 2 {
+            continue;
+        }
+        for (number, sent) in upstream.take_sent().into_iter().enumerate() {
+            let marker = token(number);
+            let arrival = pieces.iter().find(|(_, piece)| piece.contains(marker.trim()));
+            let (at, _) = arrival.ok_or("a token is missing")?;
+            if number == 0 {
+                first.push(millis(*at - asked));
+            } else {
+                later.push(millis(*at - sent));
+            }
+        }
+    }
+    Ok((median(&mut first), median(&mut later)))
 }

@@ -4,15 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ChildStdout, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Outcome;
-use crate::figures::{Figures, NOISE_OF_TIMES, NOISE_OF_USE, median, millis};
-use crate::load::{self, Target, exchange};
+use crate::figures::{Figures, NOISE_OF_TIMES, NOISE_OF_USE, millis};
+use crate::load::{self, Target, paced};
 use crate::process::Process;
 use crate::stage::{AGENT, ANSWER};
-use crate::upstream::{Script, Upstream, token};
-use crate::wire::Wire;
+use crate::upstream::{PACED, Upstream};
 
 const PLAIN: &str = r#"{"model":"bench","messages":[{"role":"user","content":"Hello"}]}"#;
 const STREAM: &str = r#"{"model":"bench","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
@@ -33,7 +32,7 @@ struct Served {
 pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()> {
     let upstream = Upstream::start(ANSWER).await?;
     let served = start(binary, &upstream)?;
-    let direct = Target::post(upstream.server.address, "/v1/chat/completions", "bench", STREAM);
+    let direct = upstream.target();
     let plain = Target::post(served.address, &served.path, &served.key, PLAIN);
     let stream = Target::post(served.address, &served.path, &served.key, STREAM);
     load::run(&stream, 4, WARM_UP).await?;
@@ -56,42 +55,13 @@ pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()>
 
 /// What is added to the time of the first token and of each later one.
 async fn tokens(upstream: &Upstream, direct: &Target, through: &Target, figures: &mut Figures) -> Outcome<()> {
-    upstream.play(Script { tokens: 20, pause: Some(Duration::from_millis(8)) });
+    upstream.play(PACED);
     let (first_direct, later_direct) = paced(upstream, direct).await?;
     let (first, later) = paced(upstream, through).await?;
     figures.tell("the mock directly: time to the first token", first_direct, "ms");
     figures.hold("serve: added to the first token", first - first_direct, "ms", 1.5, NOISE_OF_TIMES);
     figures.hold("serve: added to each later token", later - later_direct, "ms", 0.2, NOISE_OF_TIMES);
     Ok(())
-}
-
-/// The milliseconds to the first token since the request, and to each later one since the provider sent it.
-async fn paced(upstream: &Upstream, target: &Target) -> Outcome<(f64, f64)> {
-    let mut wire = Wire::connect(target.address).await?;
-    let (mut first, mut later) = (Vec::new(), Vec::new());
-    for round in 0..22 {
-        let asked = Instant::now();
-        let mut pieces = Vec::new();
-        exchange(&mut wire, &target.request, |at, piece| {
-            pieces.push((at, String::from_utf8_lossy(piece).into_owned()));
-        })
-        .await?;
-        // The first ones warm the connections up.
-        if round < 2 {
-            continue;
-        }
-        for (number, sent) in upstream.take_sent().into_iter().enumerate() {
-            let marker = token(number);
-            let arrival = pieces.iter().find(|(_, piece)| piece.contains(marker.trim()));
-            let (at, _) = arrival.ok_or("a token is missing")?;
-            if number == 0 {
-                first.push(millis(*at - asked));
-            } else {
-                later.push(millis(*at - sent));
-            }
-        }
-    }
-    Ok((median(&mut first), median(&mut later)))
 }
 
 fn start(binary: &Path, upstream: &Upstream) -> Outcome<Served> {

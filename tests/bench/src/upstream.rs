@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use crate::load::Target;
 use crate::wire::{Peer, Server, Wire, message};
 
 /// What is answered.
@@ -14,6 +15,9 @@ pub(crate) struct Script {
     /// The pause before each but the first; none sends all at once.
     pub(crate) pause: Option<Duration>,
 }
+
+/// Tokens at a pace at which each goes its way alone.
+pub(crate) const PACED: Script = Script { tokens: 20, pause: Some(Duration::from_millis(8)) };
 
 /// The provider.
 pub(crate) struct Upstream {
@@ -38,6 +42,12 @@ impl Upstream {
     pub(crate) async fn start(script: Script) -> Outcome<Self> {
         let inside = Arc::new(Inside { script: Mutex::new(script), asked: Mutex::default(), sent: Mutex::default() });
         Ok(Self { server: Server::start(Arc::clone(&inside)).await?, inside })
+    }
+
+    /// A request to it, without anything between.
+    pub(crate) fn target(&self) -> Target {
+        let body = r#"{"model":"mock","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+        Target::post(self.server.address, "/v1/chat/completions", "bench", body)
     }
 
     pub(crate) fn play(&self, script: Script) {
