@@ -8,10 +8,12 @@ use crate::agent::{Agent, AgentError, origin};
 use crate::clock::Clock;
 use crate::id::{AgentId, TenantId};
 use crate::limit::{Bucket, PlanLimit, Rate, budget_left};
-use crate::store::{Gate, GateRequest, IdempotencyItem, InboundWebhook, KeyItem, Store, StoreError};
+use crate::store::{AgentItem, Gate, GateRequest, IdempotencyItem, InboundWebhook, KeyItem, Store, StoreError};
 
 /// How many keys' owners are remembered.
 const HINTS: usize = 4096;
+/// How many agents are remembered.
+const AGENTS: usize = 64;
 
 /// An endpoint that takes keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +138,15 @@ pub struct Gatekeeper {
     clock: Clock,
     /// To whom a key belonged when it was last seen. It decides what is read ahead, and nothing else.
     hints: Arc<Mutex<HashMap<KeyHash, (TenantId, AgentId)>>>,
+    /// The agents that were seen last, so that a document is parsed once a version.
+    agents: Arc<Mutex<HashMap<AgentId, Agent>>>,
 }
 
 impl Gatekeeper {
     /// Over this table, by this clock.
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, hints: Arc::default() }
+        Self { store, clock, hints: Arc::default(), agents: Arc::default() }
     }
 
     fn hint(&self, key: &KeyHash) -> Option<(TenantId, AgentId)> {
@@ -155,6 +159,24 @@ impl Gatekeeper {
             hints.clear();
         }
         hints.insert(key, (item.tenant.clone(), item.agent.clone()));
+    }
+
+    /// The agent of an item; its document is parsed where this version of it was not seen before.
+    fn agent(&self, item: AgentItem) -> Result<Agent, AgentError> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |agent: &&Agent| {
+            (agent.version, agent.updated_at.as_millisecond(), &agent.tenant)
+                == (item.version, item.updated_at, &item.tenant)
+        };
+        if let Some(agent) = agents.get(&item.id).filter(is_same) {
+            return Ok(agent.clone());
+        }
+        let agent = Agent::try_from(item)?;
+        if agents.len() >= AGENTS {
+            agents.clear();
+        }
+        agents.insert(agent.id.clone(), agent.clone());
+        Ok(agent)
     }
 }
 
@@ -221,9 +243,9 @@ impl Check {
         gatekeeper.remember(hash, &key);
 
         let item = gate.agent.take().filter(|agent| agent.tenant == key.tenant && agent.id == key.agent);
-        let item = item.ok_or(AuthError::NoAgent)?;
-        let webhooks = item.webhooks.clone();
-        let agent = Agent::try_from(item)?;
+        let mut item = item.ok_or(AuthError::NoAgent)?;
+        let webhooks = std::mem::take(&mut item.webhooks);
+        let agent = gatekeeper.agent(item)?;
         self.check_agent(&agent)?;
         let budget = budget_left(gate.tenant.as_ref(), gate.usage);
 

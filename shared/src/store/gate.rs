@@ -66,17 +66,17 @@ impl Store {
 
         let wanted = [&key, &agent, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
         let possible = wanted.filter(|key| key.is_possible());
-        let items = self.batch(possible.map(Key::attributes).collect()).await?;
-        let bucket_items = buckets.iter().map(|key| find::<BucketItem>(&items, Some(key)));
+        let mut items = self.batch(possible.map(Key::attributes).collect()).await?;
         Ok(Gate {
-            key: find(&items, key.as_ref())?,
-            agent: find(&items, agent.as_ref())?,
-            buckets: bucket_items
-                .map(|found| Ok(found?.map(|bucket| bucket.full_at)))
+            key: take(&mut items, key.as_ref())?,
+            agent: take(&mut items, agent.as_ref())?,
+            buckets: buckets
+                .iter()
+                .map(|key| Ok(take::<BucketItem>(&mut items, Some(key))?.map(|bucket| bucket.full_at)))
                 .collect::<Result<_, StoreError>>()?,
-            tenant: find(&items, tenant.as_ref())?,
-            usage: find(&items, usage.as_ref())?,
-            idempotency: find(&items, idempotency.as_ref())?,
+            tenant: take(&mut items, tenant.as_ref())?,
+            usage: take(&mut items, usage.as_ref())?,
+            idempotency: take(&mut items, idempotency.as_ref())?,
         })
     }
 
@@ -102,9 +102,9 @@ impl Store {
     }
 }
 
-fn find<T: DeserializeOwned>(items: &[Item], key: Option<&Key>) -> Result<Option<T>, StoreError> {
-    let found = key.and_then(|key| items.iter().find(|item| key.names(item)));
-    Ok(found.map(|item| serde_dynamo::from_item(item.clone())).transpose()?)
+fn take<T: DeserializeOwned>(items: &mut Vec<Item>, key: Option<&Key>) -> Result<Option<T>, StoreError> {
+    let found = key.and_then(|key| items.iter().position(|item| key.names(item)));
+    Ok(found.map(|at| serde_dynamo::from_item(items.swap_remove(at))).transpose()?)
 }
 
 /// `true` where a conditional write was taken, `false` where its condition did not hold.

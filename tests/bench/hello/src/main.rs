@@ -1,0 +1,8 @@
+//! Says hello on Lambda, and nothing else.
+
+use lambda_http::{Error, Request, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    run(service_fn(async |_: Request| Ok::<_, Error>("hello"))).await
+}
