@@ -41,7 +41,9 @@ class Llmock(Process):
     """Faults on demand, and a verdict on how they were met."""
 
     def __init__(self, folder):
-        super().__init__([LLMOCK, "serve", "-h", "127.0.0.1", "-p", "0"], folder / "llmock.log")
+        # At a model's pace: a stream that is sent at once counts as whole, however soon its reader turned away.
+        pace = ["--stream-chunk-delay-ms", "8"]
+        super().__init__([LLMOCK, "serve", "-h", "127.0.0.1", "-p", "0", *pace], folder / "llmock.log")
         self.url = self.wait_for_line(r"running on (http://127\.0\.0\.1:\d+)")[1]
 
     def environment(self):
