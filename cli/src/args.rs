@@ -39,6 +39,8 @@ pub(crate) enum Command {
     /// Make, list and delete inbound webhooks, whose senders sign what they send
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Print the API's description, an OpenAPI document
+    Openapi,
 }
 
 #[derive(Debug, Args)]

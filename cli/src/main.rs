@@ -38,5 +38,6 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Agent(command) => agents::run(command).await,
         Command::Key(command) => keys::run(command).await,
         Command::Webhook(command) => webhooks::run(command).await,
+        Command::Openapi => serve::describe(),
     }
 }

@@ -1,10 +1,13 @@
 //! `orrery serve`: every function of template.yaml behind one port of this machine, over a table in this process.
 
+mod functions;
 mod log;
+mod openapi;
 mod page;
 mod page_keys;
 mod routes;
 mod start;
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::future::{IntoFuture, pending};
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -55,8 +58,8 @@ pub(crate) enum ServeError {
     Routes(#[from] RoutesError),
     #[error(transparent)]
     App(#[from] AppError),
-    #[error("template.yaml routes to {0}, which is no function of this program")]
-    NoFunction(String),
+    #[error("the API's description cannot be written")]
+    OpenApi(#[source] serde_json::Error),
     #[error("the server stopped")]
     Stopped(#[source] std::io::Error),
 }
@@ -66,24 +69,23 @@ struct Server {
     routes: Routes,
     functions: BTreeMap<String, Router>,
     page: PageAgents,
+    openapi: Bytes,
 }
 
 impl Server {
     fn new(routes: Routes, page: PageAgents, app: &App) -> Result<Self, ServeError> {
         let mut functions = BTreeMap::new();
         for name in routes.functions() {
-            let function = match name {
-                "chat-completions" => chat_completions::routes(),
-                "health" => health::routes(),
-                "models" => models::routes(),
-                "webhook" => webhook::routes(),
-                "widget-chat" => widget_chat::routes(),
-                other => return Err(ServeError::NoFunction(other.to_owned())),
-            };
-            functions.insert(name.to_owned(), function.with_state(app.clone()).into());
+            functions.insert(name.to_owned(), functions::function(name)?.with_state(app.clone()).into());
         }
-        Ok(Self { routes, functions, page })
+        Ok(Self { routes, functions, page, openapi: openapi::text()?.into() })
     }
+}
+
+/// Prints the API's description.
+pub(crate) fn describe() -> Result<(), CommandError> {
+    output::data(&openapi::text()?);
+    Ok(())
 }
 
 /// The application over this machine's table, with the secrets of the environment.
@@ -117,6 +119,12 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
 fn router(server: Server) -> Router {
     Router::new()
         .route("/", get(start_page))
+        .route(
+            "/openapi.json",
+            get(async |State(server): State<Arc<Server>>| json(StatusCode::OK, server.openapi.clone())),
+        )
+        .route("/docs/", get(viewer::page))
+        .route("/docs/{file}", get(viewer::file))
         .fallback(dispatch)
         .with_state(Arc::new(server))
         .layer(from_fn(log::requests))
@@ -230,8 +238,8 @@ fn not_found() -> Response {
     json(StatusCode::NOT_FOUND, r#"{"error":"Not found"}"#)
 }
 
-fn json(status: StatusCode, body: &'static str) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(RequestId::generate().as_str()) {

@@ -19,6 +19,9 @@ pub(crate) enum RoutesError {
     /// A function has a route and no binary.
     #[error("template.yaml: the function {0} has a route but names no binary in Metadata.BuildProperties.Binary")]
     NoBinary(String),
+    /// A route leads to no function of this program.
+    #[error("template.yaml routes to {0}, which is no function of this program")]
+    NoFunction(String),
 }
 
 /// All routes.

@@ -33,14 +33,14 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Lets the agent answer.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/v1/chat/completions", tag = "openai",
+    post, path = "/api/agents/{agent_id}/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
     params(
         ("agent_id" = String, Path, description = "The agent's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A request that comes again with the same key is answered, not repeated"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),
     ),
     request_body = ChatCompletionBody,
     responses(
-        (status = 200, content((ChatCompletion = "application/json"), (String = "text/event-stream"))),
+        (status = 200, content((ChatCompletion = "application/json"), (http::Frame = "text/event-stream"))),
         (status = 400, body = ErrorResponse), (status = 401, body = ErrorResponse), (status = 403, body = ErrorResponse),
         (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse),
         (status = 422, body = ErrorResponse), (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse),

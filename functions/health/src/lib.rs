@@ -29,7 +29,7 @@ struct HealthResponse {
 }
 
 /// Says that the service is up.
-#[utoipa::path(get, path = "/api/health", tag = "health", responses((status = 200, body = HealthResponse)))]
+#[utoipa::path(get, path = "/api/health", tag = "health", operation_id = "getHealth", security(()), responses((status = 200, body = HealthResponse)))]
 async fn health(State(app): State<App>, request: Request) -> Response {
     let exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
         Ok(exchange) => exchange,

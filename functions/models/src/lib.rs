@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Lists the agent's model.
 #[utoipa::path(
-    get, path = "/api/agents/{agent_id}/v1/models", tag = "openai",
+    get, path = "/api/agents/{agent_id}/v1/models", tag = "openai", operation_id = "listModels",
     params(("agent_id" = String, Path, description = "The agent's id")),
     responses(
         (status = 200, body = ModelList),

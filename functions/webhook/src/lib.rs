@@ -62,11 +62,11 @@ impl WebhookRequest {
 
 /// Sends a message to the agent and waits for its answer.
 #[utoipa::path(
-    post, path = "/api/webhook/{agent_id}", tag = "webhook",
+    post, path = "/api/webhook/{agent_id}", tag = "webhook", operation_id = "receiveWebhook",
     params(
         ("agent_id" = String, Path, description = "The agent's id"),
         ("X-Webhook-Signature" = Option<String>, Header, description = "HMAC-SHA256 of the raw body under the webhook's secret, in hex"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A request that comes again with the same key is answered, not repeated"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),
     ),
     request_body = WebhookRequest,
     responses(

@@ -75,11 +75,11 @@ impl From<HistoryItem> for Message {
 
 /// Sends a message and streams the answer: `status`, then `token`, `tool_start` and `tool_end`, then `done` or `error`.
 #[utoipa::path(
-    post, path = "/api/widget/chat", tag = "widget",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A request that comes again with the same key is answered, not repeated")),
+    post, path = "/api/widget/chat", tag = "widget", operation_id = "sendWidgetMessage",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated")),
     request_body = WidgetChatRequest,
     responses(
-        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 200, content_type = "text/event-stream", body = http::Frame),
         (status = 400, body = ErrorResponse), (status = 401, body = ErrorResponse), (status = 403, body = ErrorResponse),
         (status = 404, body = ErrorResponse), (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse),
         (status = 422, body = ErrorResponse), (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse),

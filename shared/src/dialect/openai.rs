@@ -12,6 +12,7 @@ use crate::turn::{Answer, TurnEvent, TurnStream};
 
 /// A failure.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OpenAiErrorResponse)]
 pub struct ErrorResponse {
     /// What went wrong.
     pub error: ErrorBody,

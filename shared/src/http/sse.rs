@@ -7,14 +7,17 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use http::HeaderValue;
+use utoipa::ToSchema;
 
 /// How long a stream is silent at most: well below every proxy's patience, and API Gateway's.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// One event: its name, if it has one, and its data on one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = ServerSentEvent)]
 pub struct Frame {
     /// The event's name.
+    #[schema(nullable = false)]
     pub event: Option<&'static str>,
     /// Its data: compact JSON, or a word.
     pub data: String,

@@ -1,0 +1,21 @@
+//! The functions that this program serves.
+
+use shared::app::App;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::routes::RoutesError;
+
+/// The routes of a function of template.yaml.
+///
+/// # Errors
+/// Where there is no such function.
+pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
+    Ok(match name {
+        "chat-completions" => chat_completions::routes(),
+        "health" => health::routes(),
+        "models" => models::routes(),
+        "webhook" => webhook::routes(),
+        "widget-chat" => widget_chat::routes(),
+        other => return Err(RoutesError::NoFunction(other.to_owned())),
+    })
+}
