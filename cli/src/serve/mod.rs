@@ -78,6 +78,8 @@ impl Server {
                 "models" => models::routes(),
                 "webhook" => webhook::routes(),
                 "widget-chat" => widget_chat::routes(),
+                "widget-config" => widget_config::routes(),
+                "widget-script" => widget_script::routes(),
                 other => return Err(ServeError::NoFunction(other.to_owned())),
             };
             functions.insert(name.to_owned(), function.with_state(app.clone()).into());
