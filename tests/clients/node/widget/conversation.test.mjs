@@ -11,7 +11,9 @@ const { ORRERY_URL: baseUrl, ORRERY_WIDGET_KEY: key, ORRERY_LIMITED_WIDGET_KEY: 
   ORRERY_SHOP_WIDGET_KEY: shopKey, ORRERY_BIN: orrery, ORRERY_DATA: data } = process.env;
 
 const source = `${baseUrl}/api/widget/script?key=`;
-const markdown = `# Returns
+const markdown = `as follows.
+
+# Returns
 You can return **everything** within *30 days*:
 
 1. Pack it
@@ -42,7 +44,7 @@ describe("the widget on a page", () => {
   it("has a whole conversation: words as they come, a tool, stop, retry, reload, a new beginning", async () => {
     const page = await visit();
     await open(page);
-    await say(page, "a message of quite a few words to watch ".repeat(3).trim());
+    await say(page, "/long 400");
     const lengths = new Set();
     const halt = page.locator("orrery-widget .halt");
     await answers(page).first().locator(".text").waitFor();
