@@ -198,7 +198,7 @@ def test_a_revoked_key_reads_no_settings(orrery):
     key = orrery.new_key("echo", "--kind", "widget")
     config = {"url": orrery.url + "/api/widget/config", "params": {"key": key["key"]}}
     assert httpx.get(**config).status_code == 200
-    orrery.command("key", "revoke", "--agent", "echo", key["id"])
+    orrery.command("key", "revoke", key["id"])
     assert httpx.get(**config).status_code == 401
 
 
