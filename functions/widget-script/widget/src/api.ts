@@ -47,7 +47,7 @@ export class Api {
   }
 
   async config(signal: AbortSignal): Promise<Config> {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(CONFIG_PATIENCE)]);
+    const patience = firstOf(signal, AbortSignal.timeout(CONFIG_PATIENCE));
     const reply = await this.#call("config", { signal: patience });
     return readConfig(asFields(await reply.json().catch(() => ({}))));
   }
@@ -65,7 +65,7 @@ export class Api {
     try {
       listen();
       const body = JSON.stringify({ message: sending.message, sessionId: sending.session });
-      const reply = await this.#call("chat", { method: "POST", body, signal: AbortSignal.any([signal, silence.signal]) }, {
+      const reply = await this.#call("chat", { method: "POST", body, signal: firstOf(signal, silence.signal) }, {
         "Content-Type": "application/json",
         "Idempotency-Key": sending.id,
       });
@@ -116,6 +116,16 @@ export class Api {
     const probe = fetch(`${this.#base}/api/widget/script`, { method: "HEAD", credentials: "omit", cache: "no-store", signal });
     return probe.then((reply) => reply.ok, () => false);
   }
+}
+
+/** What aborts as soon as one of these does. (`AbortSignal.any` is younger than the browsers that visitors have.) */
+export function firstOf(...signals: AbortSignal[]): AbortSignal {
+  const first = new AbortController();
+  for (const signal of signals) {
+    if (signal.aborted) first.abort(signal.reason);
+    signal.addEventListener("abort", () => { first.abort(signal.reason); }, { once: true, signal: first.signal });
+  }
+  return first.signal;
 }
 
 function isTimeout(signal: AbortSignal): boolean {

@@ -51,7 +51,7 @@ export function fromTag(tag: HTMLScriptElement | null): MountOptions {
   }
   return withoutGaps({
     key: given("key") ?? source?.searchParams.get("key") ?? undefined,
-    baseUrl: given("base-url") ?? (source && source.origin + source.pathname.replace(SCRIPT_PATH, "")),
+    baseUrl: given("base-url") ?? (source && baseOf(source)),
     title: given("title"),
     welcomeMessage: given("welcome-message"),
     position: given("position") as MountOptions["position"],
@@ -64,6 +64,11 @@ export function fromTag(tag: HTMLScriptElement | null): MountOptions {
     nonce: tag.nonce || undefined,
     texts,
   });
+}
+
+/** Where the API is that a script came from, the stage of its path included; a copy of the script tells nothing. */
+function baseOf(source: URL): string | undefined {
+  return SCRIPT_PATH.test(source.pathname) ? source.origin + source.pathname.replace(SCRIPT_PATH, "") : undefined;
 }
 
 /** What is given, over what the tag says. Without a key or a base there is no widget. */

@@ -82,11 +82,11 @@ export class Panel {
     return !this.#panel.hidden;
   }
 
-  open(): void {
+  open(focus: "moves" | "stays"): void {
     const active = document.activeElement;
     this.#returnTo = active instanceof HTMLElement && active !== document.body ? active : undefined;
     this.#show(true);
-    this.#input.focus();
+    if (focus === "moves") this.#input.focus();
     this.toEnd();
   }
 

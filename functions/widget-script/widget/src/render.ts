@@ -11,7 +11,7 @@ const COPIED = 2_000;
 
 /** A text that grows, in an element. Blocks that stay as they are keep their elements. */
 export class Answer {
-  readonly element = make("div", { class: "text" });
+  readonly element = make("div", { class: "text", dir: "auto" });
   readonly #texts: Texts;
   #source = "";
   #shown: string[] = [];

@@ -66,7 +66,7 @@ h2{all:unset;display:block;font-weight:650;font-size:15.5px;line-height:1.3;over
 .log{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;padding:16px 14px 8px;scrollbar-width:thin}
 .log:focus-visible{outline-offset:-2px}
 .turn{display:flex;flex-direction:column;gap:10px;margin-bottom:14px}
-.said,.answer,.welcome{max-width:88%;padding:9px 13px;border-radius:14px;overflow-wrap:anywhere;unicode-bidi:plaintext}
+.said,.answer,.welcome{max-width:88%;padding:9px 13px;border-radius:14px;overflow-wrap:anywhere}
 .said{align-self:flex-end;background:var(--accent);color:var(--onaccent);border-end-end-radius:4px;white-space:pre-wrap}
 .answer,.welcome{align-self:flex-start;background:var(--raised);border-end-start-radius:4px}
 .answer{min-width:64px}

@@ -18,10 +18,10 @@ export class TurnView {
   constructor(turn: Turn, texts: Texts, agentName: string) {
     this.#texts = texts;
     this.#status = make("div", { class: "thinking" }, dots(), make("span", { class: "hidden" }, texts.thinking));
-    this.#answer = make("div", { class: "answer", dir: "auto" },
+    this.#answer = make("div", { class: "answer" },
       make("span", { class: "hidden" }, fill(texts.agent, { name: agentName })));
-    const said = make("div", { class: "said", dir: "auto" },
-      make("span", { class: "hidden" }, `${texts.you} `), turn.sending.message);
+    const said = make("div", { class: "said" },
+      make("span", { class: "hidden" }, `${texts.you} `), make("div", { dir: "auto" }, turn.sending.message));
     this.element = make("div", { class: "turn" }, said, this.#answer);
     this.update(turn);
   }

@@ -1,6 +1,6 @@
 // One widget on one page: what the visitor does, what the API says, and what is shown of it.
 
-import { Api, type Config, NO_CONFIG, type Sending } from "./api.ts";
+import { Api, type Config, firstOf, NO_CONFIG, type Sending } from "./api.ts";
 import { palette } from "./colors.ts";
 import { make } from "./dom.ts";
 import { Failure, words } from "./failure.ts";
@@ -58,7 +58,7 @@ export class Widget {
     if (last?.state === "failed") this.#tell(new Failure("cut"), last);
     // What stands against the settings stands against every message.
     if (failure && ["origin", "key"].includes(failure.kind)) this.#tell(failure);
-    if (this.#opensWhenReady) this.open();
+    if (this.#opensWhenReady) this.#open("stays");
   }
 
   end(): void {
@@ -70,8 +70,13 @@ export class Widget {
 
   open(): void {
     this.#opensWhenReady = true;
+    this.#open("moves");
+  }
+
+  /** What opens by itself leaves the focus where the visitor has it. */
+  #open(focus: "moves" | "stays"): void {
     if (!this.#panel || this.#panel.isOpen) return;
-    this.#panel.open();
+    this.#panel.open(focus);
     this.#keepOpen(true);
     this.#emit("open", {});
   }
@@ -134,7 +139,7 @@ export class Widget {
     this.#views = this.#conversation.turns.map((turn) => this.#view(turn));
     const greeting = new Answer(this.#options.texts);
     greeting.show(welcome);
-    const bubble = welcome ? make("div", { class: "welcome", dir: "auto" }, greeting.element) : undefined;
+    const bubble = welcome ? make("div", { class: "welcome" }, greeting.element) : undefined;
     this.#panel?.log.replaceChildren(...[bubble, ...this.#views.map((view) => view.element)].filter((one) => one !== undefined));
   }
 
@@ -169,7 +174,7 @@ export class Widget {
 
   async #run(turn: Turn, view: TurnView): Promise<void> {
     const running = new AbortController();
-    const signal = AbortSignal.any([running.signal, this.#life.signal]);
+    const signal = firstOf(running.signal, this.#life.signal);
     this.#running = running;
     this.#panel?.set("running");
     this.#panel?.announce(this.#options.texts.thinking);

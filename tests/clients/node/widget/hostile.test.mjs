@@ -32,7 +32,7 @@ const ATTACKS = [
 ];
 const ELEMENTS = {
   P: [], BR: [], HR: [], STRONG: [], EM: [], DEL: [], CODE: [], PRE: ["tabindex", "role", "aria-label"], SPAN: [], BUTTON: ["type"],
-  DIV: ["class", "tabindex", "role", "aria-label"], H3: [], H4: [], H5: [], H6: [], UL: [], OL: ["start"], LI: [], BLOCKQUOTE: [],
+  DIV: ["class", "dir", "tabindex", "role", "aria-label"], H3: [], H4: [], H5: [], H6: [], UL: [], OL: ["start"], LI: [], BLOCKQUOTE: [],
   TABLE: [], THEAD: [], TBODY: [], TR: [], TH: ["class", "scope"], TD: ["class"], A: ["href", "target", "rel"],
 };
 
@@ -391,6 +391,27 @@ describe("the widget", () => {
     const page = await visit({}, { reducedMotion: "reduce" });
     await open(page);
     assert.equal(await panel(page).evaluate((element) => getComputedStyle(element).animationName), "none");
+    await finish(page);
+  });
+
+  it("lets texts run the way that their script does", async () => {
+    api.reply = ({ stream }) => stream(answer("مرحبا بك"));
+    const page = await visit();
+    await open(page);
+    await ask(page, "שלום");
+    const directions = await page.locator("orrery-widget .text > p, orrery-widget .said > div").evaluateAll((all) => all.map((one) => getComputedStyle(one).direction));
+    assert.deepEqual(directions, ["ltr", "rtl", "rtl"]);
+    await finish(page);
+  });
+
+  it("leaves the focus alone where it opens by itself", async () => {
+    const page = await visit({ main: `<input id="search" autofocus>` }, {}, { "data-open": "" });
+    await panel(page).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), "search");
+    await page.keyboard.type("x");
+    await panel(page).getByRole("button", { name: "Close chat" }).click();
+    await open(page);
+    assert.equal(await page.evaluate(() => document.activeElement.nodeName), "ORRERY-WIDGET");
     await finish(page);
   });
 
