@@ -13,7 +13,7 @@ def run(*arguments, environment=None):
     """A script's standard output; it must end well."""
     done = subprocess.run(
         [NODE, *[str(part) for part in arguments]],
-        capture_output=True, text=True, timeout=120, cwd=FOLDER, env={**os.environ, **(environment or {})},
+        capture_output=True, text=True, timeout=300, cwd=FOLDER, env={**os.environ, **(environment or {})},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -26,6 +26,8 @@ OTHER = "/api/agents/{agent_id}/v1/{proxy+}"
 MODELS = "/api/agents/{agent_id}/v1/models"
 WEBHOOK = "/api/webhook/{agent_id}"
 WIDGET = "/api/widget/chat"
+WIDGET_CONFIG = "/api/widget/config"
+WIDGET_SCRIPT = "/api/widget/script"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
 
@@ -115,6 +117,12 @@ BUFFERED = {
         "Models", MODELS, "OPTIONS", key=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "GET"}
     ),
     "models, posted": Case("Models", MODELS, "POST"),
+    "a widget's settings": Case("WidgetConfig", WIDGET_CONFIG, "GET", key="widget", headers={"Origin": "https://example.com"}),
+    "a widget's settings for a foreign page": Case(
+        "WidgetConfig", WIDGET_CONFIG, "GET", agent="shop", key="widget", headers={"Origin": "https://example.com"}
+    ),
+    "a widget's settings without a key": Case("WidgetConfig", WIDGET_CONFIG, "GET", key=None),
+    "the widget's script": Case("WidgetScript", WIDGET_SCRIPT, "GET", agent=None),
 }
 
 STREAMING = {
@@ -212,6 +220,8 @@ RIGHTS = {
         "DeleteItem": ["IDEMPOTENCY"],
     },
     "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
+    "WidgetConfig": {"BatchGetItem": ["AGENT", "KEY", "TENANT"]},
+    "WidgetScript": {},
     "Health": {},
 }
 ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
@@ -241,6 +251,7 @@ def test_the_outputs_name_the_urls_to_register(cloud):
     assert cloud.outputs["OpenAiBaseUrl"] == f"{base}/api/agents/AGENT_ID/v1"
     assert cloud.outputs["WebhookUrl"] == f"{base}/api/webhook/AGENT_ID"
     assert cloud.outputs["WidgetUrl"] == f"{base}/api/widget/chat"
+    assert cloud.outputs["WidgetScriptUrl"] == f"{base}/api/widget/script"
     assert cloud.outputs["TableName"] == cloud.resources["Table"]
 
 

@@ -1,5 +1,6 @@
-"""The widget's stream, its origins and its public key."""
+"""The widget's stream, its origins, its public key, its settings and its script."""
 
+import gzip
 import json
 import pathlib
 
@@ -177,3 +178,39 @@ def test_a_key_of_a_page_works_from_that_page_only(orrery):
     body = {"message": "Hello"}
     assert httpx.post(orrery.widget, headers=bearer | {"Origin": "https://one.example"}, json=body).status_code == 200
     assert httpx.post(orrery.widget, headers=bearer | {"Origin": "https://two.example"}, json=body).status_code == 403
+
+
+# Its looks, and the widget itself
+
+
+def test_the_settings_are_the_documented_fields_and_more(orrery):
+    config = orrery.url + "/api/widget/config"
+    response = httpx.get(config, params={"key": orrery.plain_key("echo", "widget")}, headers={"Origin": "https://page.example"})
+    assert response.status_code == 200 and response.headers["access-control-allow-origin"] == "https://page.example"
+    expected = {"welcomeMessage": "Hi! How can I help you?", "position": "bottom-right", "showPoweredBy": True, "agentName": "echo"}
+    assert response.json() == expected | {"theme": {"scheme": "auto", "colors": {}}}
+    assert httpx.get(config, headers=orrery.bearer("echo", "widget")).json() == response.json()
+    assert httpx.get(config, headers=orrery.bearer("echo")).status_code == 403
+    assert httpx.get(config, headers=orrery.bearer("closed", "widget")).json()["code"] == "widget_disabled"
+
+
+def test_a_revoked_key_reads_no_settings(orrery):
+    key = orrery.new_key("echo", "--kind", "widget")
+    config = {"url": orrery.url + "/api/widget/config", "params": {"key": key["key"]}}
+    assert httpx.get(**config).status_code == 200
+    orrery.command("key", "revoke", key["id"])
+    assert httpx.get(**config).status_code == 401
+
+
+def test_the_script_is_kept_by_caches_and_asked_for_again(orrery):
+    script = orrery.url + "/api/widget/script"
+    response = httpx.get(script, params={"key": orrery.plain_key("echo", "widget")})
+    assert response.status_code == 200 and len(response.content) > 10_000
+    assert response.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert len(gzip.compress(response.content)) <= 15_000
+    etag = response.headers["etag"]
+    again = httpx.get(script, headers={"If-None-Match": etag})
+    assert again.status_code == 304 and again.content == b"" and again.headers["etag"] == etag
+    versioned = httpx.get(script, params={"v": etag.strip('"')})
+    assert "immutable" in versioned.headers["cache-control"] and "immutable" not in response.headers["cache-control"]
+    assert httpx.head(script).headers["etag"] == etag

@@ -16,6 +16,8 @@ pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
         "models" => models::routes(),
         "webhook" => webhook::routes(),
         "widget-chat" => widget_chat::routes(),
+        "widget-config" => widget_config::routes(),
+        "widget-script" => widget_script::routes(),
         other => return Err(RoutesError::NoFunction(other.to_owned())),
     })
 }

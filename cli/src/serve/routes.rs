@@ -213,6 +213,8 @@ Resources:
         assert_eq!(routes.find("GET", "/api/agents/ag_1/v1/models"), Some("models"));
         assert_eq!(routes.find("POST", "/api/webhook/ag_1"), Some("webhook"));
         assert_eq!(routes.find("OPTIONS", "/api/widget/chat"), Some("widget-chat"));
+        assert_eq!(routes.find("GET", "/api/widget/config"), Some("widget-config"));
+        assert_eq!(routes.find("GET", "/api/widget/script"), Some("widget-script"));
         assert_eq!(routes.find("GET", "/api/nothing"), None);
     }
 }

@@ -134,6 +134,8 @@ pub struct RequestLimits {
 pub struct WidgetSettings {
     /// Whether the widget answers at all.
     pub enabled: bool,
+    /// The agent's name as visitors read it; its own name where this is not set.
+    pub title: Option<String>,
     /// The greeting when it opens.
     pub welcome_message: String,
     /// Where the bubble stands.
@@ -142,16 +144,20 @@ pub struct WidgetSettings {
     pub show_powered_by: bool,
     /// The origins (`https://example.com`) whose pages may use it; all where the list is empty.
     pub allowed_origins: Vec<String>,
+    /// How it looks.
+    pub theme: WidgetTheme,
 }
 
 impl Default for WidgetSettings {
     fn default() -> Self {
         Self {
             enabled: false,
+            title: None,
             welcome_message: "Hi! How can I help you?".to_owned(),
             position: WidgetPosition::BottomRight,
             show_powered_by: true,
             allowed_origins: Vec::new(),
+            theme: WidgetTheme::default(),
         }
     }
 }
@@ -164,4 +170,39 @@ pub enum WidgetPosition {
     BottomRight,
     /// At the left.
     BottomLeft,
+}
+
+/// How a widget looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WidgetTheme {
+    /// Light or dark.
+    pub scheme: WidgetScheme,
+    /// Colours of its own.
+    pub colors: WidgetColors,
+}
+
+/// Whether a widget is light or dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WidgetScheme {
+    /// As the visitor's system is.
+    #[default]
+    Auto,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+/// A widget's colours, each `#rrggbb` in lower case; the scheme's where one is not set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WidgetColors {
+    /// The bubble, buttons and the visitor's messages.
+    pub accent: Option<String>,
+    /// The panel.
+    pub background: Option<String>,
+    /// Text on the panel.
+    pub text: Option<String>,
 }

@@ -145,7 +145,7 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn path_of(&self, key: &str) -> String {
+    pub(super) fn path_of(&self, key: &str) -> String {
         let key: String = key.chars().take(64).collect();
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
@@ -157,6 +157,12 @@ impl<'a> Group<'a> {
             return None;
         }
         Some(Field { path: self.path_of(key), line: entry.line, value: &entry.node.value })
+    }
+
+    /// The line of a field that is there and empty.
+    pub(super) fn blank(&self, key: &str) -> Option<u64> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        matches!(entry.node.value, Value::Null).then_some(entry.line)
     }
 
     /// The field, which must be there; `hint` tells what to write.

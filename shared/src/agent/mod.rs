@@ -5,12 +5,14 @@ mod error;
 mod field;
 pub mod origin;
 mod parse;
+mod parse_widget;
 #[cfg(test)]
 mod tests;
 mod yaml;
 
 pub use document::{
-    AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings,
+    AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetColors, WidgetPosition,
+    WidgetScheme, WidgetSettings, WidgetTheme,
 };
 pub use error::{DocumentError, Problem};
 

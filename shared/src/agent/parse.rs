@@ -5,12 +5,11 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::document::{
-    AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetPosition, WidgetSettings,
-};
+use super::document::{AgentDocument, BuiltInTool, Limits, RequestLimits, Skill, ToolDefinition, WidgetSettings};
 use super::error::{DocumentError, Problems};
 use super::field::{Field, Group};
-use super::{origin, yaml};
+use super::parse_widget::widget;
+use super::yaml;
 use crate::model::ModelName;
 
 const KB: usize = 1024;
@@ -22,7 +21,6 @@ const MOST_CODE: usize = 100 * KB;
 const MOST_SKILL: usize = 100 * KB;
 const MOST_TOOLS: usize = 64;
 const MOST_SKILLS: usize = 64;
-const MOST_ORIGINS: usize = 64;
 const MOST_FALLBACKS: usize = 8;
 /// Characters of a description.
 const DESCRIPTION: usize = 4_000;
@@ -130,7 +128,7 @@ fn text(group: &Group<'_>, key: &str, problems: &mut Problems) -> String {
 }
 
 /// What is read of each entry of an optional list.
-fn each<T>(
+pub(super) fn each<T>(
     group: &Group<'_>,
     key: &str,
     most: usize,
@@ -276,37 +274,4 @@ fn request_limits(field: &Field<'_>, problems: &mut Problems) -> RequestLimits {
     let Some(group) = field.group(&["openai", "webhook", "widget"], problems) else { return RequestLimits::default() };
     let mut limit = |key| group.field(key).and_then(|field| field.whole(1..=1_000_000, problems));
     RequestLimits { openai: limit("openai"), webhook: limit("webhook"), widget: limit("widget") }
-}
-
-fn widget(field: &Field<'_>, problems: &mut Problems) -> WidgetSettings {
-    const FIELDS: &[&str] = &["enabled", "welcome_message", "position", "show_powered_by", "allowed_origins"];
-    const POSITIONS: &[(&str, WidgetPosition)] =
-        &[("bottom-right", WidgetPosition::BottomRight), ("bottom-left", WidgetPosition::BottomLeft)];
-    let mut widget = WidgetSettings::default();
-    let Some(group) = field.group(FIELDS, problems) else { return widget };
-    if let Some(enabled) = group.field("enabled").and_then(|field| field.truth(problems)) {
-        widget.enabled = enabled;
-    }
-    if let Some(message) = group.field("welcome_message").and_then(|field| field.text(0..=1_000, problems)) {
-        widget.welcome_message = message.to_owned();
-    }
-    if let Some(position) = group.field("position").and_then(|field| field.choice(POSITIONS, problems)) {
-        widget.position = position;
-    }
-    if let Some(shown) = group.field("show_powered_by").and_then(|field| field.truth(problems)) {
-        widget.show_powered_by = shown;
-    }
-    widget.allowed_origins = each(&group, "allowed_origins", MOST_ORIGINS, problems, allowed_origin);
-    widget
-}
-
-fn allowed_origin(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
-    let origin = origin::normalise(field.text(1..=300, problems)?);
-    if origin.is_none() {
-        field.problem(
-            problems,
-            "must be scheme://host or scheme://host:port without a path, for example https://example.com",
-        );
-    }
-    origin
 }

@@ -10,7 +10,7 @@ fn with_head(head: &str) -> String {
     format!("---\nname: support\nmodel: demo/echo\n{head}\n---\nBe kind.\n")
 }
 
-const FULL: &str = r#"---
+const FULL: &str = r##"---
 name: support
 description: Answers questions about orders
 model: anthropic/claude-sonnet-4-5        # provider/model; demo/echo works offline
@@ -26,14 +26,20 @@ tools:
   - use: web_fetch
 skills: [ { name: refunds, content: "Refunds take five days." } ]
 limits: { max_tool_rounds: 5, max_output_tokens: 8192, requests_per_minute: { openai: 30, webhook: 60 } }
-widget: { enabled: true, welcome_message: "Hello", position: bottom-left, allowed_origins: ["https://Example.com/"] }
+widget:
+  enabled: true
+  title: Example's help
+  welcome_message: "Hello"
+  position: bottom-left
+  allowed_origins: ["https://Example.com/"]
+  theme: { scheme: dark, colors: { accent: "#1A6B5C", background: "#101418" } }
 ---
 
 You are the support agent of Example.
 
 ---
 Sign with your name.
-"#;
+"##;
 
 #[test]
 fn a_whole_document_is_read() {
@@ -75,7 +81,7 @@ fn the_same_document_is_read_from_its_own_json() {
 #[test]
 fn every_problem_is_told_at_once() {
     insta::assert_snapshot!(problems(
-        r#"---
+        r##"---
 name: Support Team
 modle: demo/echo
 descripton: [a]
@@ -109,8 +115,17 @@ widget:
   welcomeMessage: Hi
   position: top
   allowed_origins: [example.com, "https://example.com/path", 7]
+  title: ""
+  theme:
+    scheme: night
+    font: serif
+    colors:
+      accent: #1a6b5c
+      background: red
+      text: "#12345"
+      border: "#000000"
 ---
-"#
+"##
     ));
 }
 

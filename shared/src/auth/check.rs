@@ -26,6 +26,8 @@ pub enum Endpoint {
     Webhook,
     /// The widget's chat.
     WidgetChat,
+    /// The widget's settings.
+    WidgetConfig,
 }
 
 impl Endpoint {
@@ -33,7 +35,7 @@ impl Endpoint {
         match self {
             Self::ChatCompletions | Self::Models => Scope::Chat,
             Self::Webhook => Scope::Webhook,
-            Self::WidgetChat => Scope::Widget,
+            Self::WidgetChat | Self::WidgetConfig => Scope::Widget,
         }
     }
 
@@ -45,6 +47,7 @@ impl Endpoint {
             Self::Models => "models",
             Self::Webhook => "webhook",
             Self::WidgetChat => "widget",
+            Self::WidgetConfig => "widget-config",
         }
     }
 
@@ -56,15 +59,26 @@ impl Endpoint {
         }
     }
 
+    /// The identities of the buckets that may bind: the endpoint's, and the key's own. None where reading is all that it
+    /// does.
+    fn buckets(self, agent: Option<&AgentId>, key: &KeyHash) -> Vec<String> {
+        match self {
+            Self::WidgetConfig => Vec::new(),
+            _ => vec![self.bucket(agent, key), format!("own#key#{}", key.as_str())],
+        }
+    }
+
     /// The documented requests a minute, or the agent's own.
-    fn rate(self, agent: &Agent) -> Rate {
+    fn rate(self, agent: &Agent) -> Option<Rate> {
         let own = &agent.document.limits.requests_per_minute;
-        Rate::per_minute(match self {
+        let requests = match self {
             Self::ChatCompletions => own.openai.unwrap_or(30),
             Self::Models => 60,
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
-        })
+            Self::WidgetConfig => return None,
+        };
+        Some(Rate::per_minute(requests))
     }
 }
 
@@ -227,12 +241,10 @@ impl Check {
         let now = gatekeeper.clock.now();
         let month = now.strftime("%Y-%m").to_string();
         let hint = gatekeeper.hint(&hash);
-        let identity = self.endpoint.bucket(self.agent.as_ref(), &hash);
-        let own_identity = format!("own#key#{}", hash.as_str());
         let request = GateRequest {
             key: Some(hash.as_str().to_owned()),
             agent: self.agent.clone().or_else(|| hint.as_ref().map(|(_, agent)| agent.clone())),
-            buckets: vec![identity.clone(), own_identity.clone()],
+            buckets: self.endpoint.buckets(self.agent.as_ref(), &hash),
             tenant: hint.map(|(tenant, _)| (tenant, month.clone())),
             idempotency: self.idempotency.clone(),
         };
@@ -249,11 +261,10 @@ impl Check {
         self.check_agent(&agent)?;
         let budget = budget_left(gate.tenant.as_ref(), gate.usage);
 
-        let mut read = gate.buckets.into_iter();
-        let mut buckets = vec![(Bucket { identity, rate: self.endpoint.rate(&agent) }, read.next().flatten())];
-        if let Some(own) = key.requests_per_minute {
-            buckets.push((Bucket { identity: own_identity, rate: Rate::per_minute(own) }, read.next().flatten()));
-        }
+        let rates = [self.endpoint.rate(&agent), key.requests_per_minute.map(Rate::per_minute)];
+        let known = request.buckets.into_iter().zip(rates).zip(gate.buckets);
+        let buckets =
+            known.filter_map(|((identity, rate), full_at)| Some((Bucket { identity, rate: rate? }, full_at))).collect();
         let earlier =
             gate.idempotency.filter(|earlier| earlier.tenant == key.tenant && earlier.lapses_at > now.as_millisecond());
         Ok(Caller {
@@ -288,7 +299,7 @@ impl Check {
     }
 
     fn check_agent(&self, agent: &Agent) -> Result<(), AuthError> {
-        if self.endpoint != Endpoint::WidgetChat {
+        if self.endpoint.scope() != Scope::Widget {
             return Ok(());
         }
         if !agent.document.widget.enabled {

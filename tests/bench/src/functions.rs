@@ -14,12 +14,14 @@ use crate::table::Mode;
 use crate::upstream::{PACED, Script, token};
 
 /// Each function with its event.
-const FUNCTIONS: [(&str, &str); 5] = [
+const FUNCTIONS: [(&str, &str); 7] = [
     ("health", "health"),
     ("models", "models"),
     ("chat-completions", "chat-completions-stream"),
     ("webhook", "webhook"),
     ("widget-chat", "widget-chat"),
+    ("widget-config", "widget-config"),
+    ("widget-script", "widget-script"),
 ];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
