@@ -75,6 +75,7 @@ impl Server {
             let function = match name {
                 "chat-completions" => chat_completions::routes(),
                 "health" => health::routes(),
+                "mcp-server" => mcp_server::routes(),
                 "models" => models::routes(),
                 "webhook" => webhook::routes(),
                 "widget-chat" => widget_chat::routes(),
@@ -89,6 +90,11 @@ impl Server {
 /// The application over this machine's table, with the secrets of the environment.
 fn app(config: Config, place: &Place) -> Result<App, CommandError> {
     let mut config = Config { secret: None, ..config };
+    // Its pages and their tools run on this machine; a page elsewhere must not reach it under a name of its own.
+    config.mcp_allowed_origins.push("loopback".to_owned());
+    if config.mcp_allowed_hosts.is_empty() {
+        config.mcp_allowed_hosts.push("loopback".to_owned());
+    }
     if let Some(keys) = place.sealing_keys(&config)? {
         config.secrets.insert(SEALING_KEYS.to_owned(), keys);
     }

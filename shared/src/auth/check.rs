@@ -26,6 +26,8 @@ pub enum Endpoint {
     Webhook,
     /// The widget's chat.
     WidgetChat,
+    /// The MCP server.
+    McpServer,
 }
 
 impl Endpoint {
@@ -34,6 +36,7 @@ impl Endpoint {
             Self::ChatCompletions | Self::Models => Scope::Chat,
             Self::Webhook => Scope::Webhook,
             Self::WidgetChat => Scope::Widget,
+            Self::McpServer => Scope::Mcp,
         }
     }
 
@@ -45,6 +48,7 @@ impl Endpoint {
             Self::Models => "models",
             Self::Webhook => "webhook",
             Self::WidgetChat => "widget",
+            Self::McpServer => "mcp",
         }
     }
 
@@ -64,6 +68,7 @@ impl Endpoint {
             Self::Models => 60,
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
+            Self::McpServer => own.mcp.unwrap_or(30),
         })
     }
 }
