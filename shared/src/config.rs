@@ -34,6 +34,12 @@ pub struct Config {
     pub model_attempts: u32,
     /// `ORRERY_DEMO_DELAY_MS` (30): between two words of the demo model.
     pub demo_delay: Duration,
+    /// `ORRERY_MCP_ALLOWED_ORIGINS` (none): the origins whose pages may call the MCP server, with commas between them;
+    /// `loopback` for all of this machine, `*` for all there are. What is no page names no origin, and is not asked.
+    pub mcp_allowed_origins: Vec<String>,
+    /// `ORRERY_MCP_ALLOWED_HOSTS` (`*`): the names by which the MCP server may be called, with commas between them;
+    /// `loopback` for those of this machine. `orrery serve` answers to `loopback` where it is not set.
+    pub mcp_allowed_hosts: Vec<String>,
     /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included.
     pub base_urls: BTreeMap<String, Url>,
     /// `ORRERY_TLS_ROOTS` (`bundled`): `bundled` or `system`, the certificate authorities that are trusted.
@@ -109,6 +115,8 @@ impl Config {
             idle_timeout: vars.millis("ORRERY_IDLE_TIMEOUT_MS", 60_000)?,
             model_attempts: u32::try_from(vars.number("ORRERY_MODEL_ATTEMPTS", 3, 1, 10)?).unwrap_or(3),
             demo_delay: Duration::from_millis(vars.number("ORRERY_DEMO_DELAY_MS", 30, 0, 60_000)?),
+            mcp_allowed_origins: vars.list("ORRERY_MCP_ALLOWED_ORIGINS"),
+            mcp_allowed_hosts: vars.list("ORRERY_MCP_ALLOWED_HOSTS"),
             base_urls: vars.base_urls()?,
             tls_roots: match vars.text("ORRERY_TLS_ROOTS").as_deref() {
                 None | Some("bundled") => TlsRoots::Bundled,
@@ -136,6 +144,11 @@ struct Variables<'a>(&'a BTreeMap<String, String>);
 impl Variables<'_> {
     fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.0.get(name).into_iter().flat_map(|value| value.split(','));
+        items.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     fn parse<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, ConfigError> {

@@ -142,6 +142,10 @@ class Orrery:
     def widget(self):
         return f"{self.url}/api/widget/chat"
 
+    @property
+    def mcp(self):
+        return f"{self.url}/api/mcp/server"
+
     def database_bytes(self):
         """All bytes of all files of the data directory."""
         return b"".join(path.read_bytes() for path in sorted(self.data.rglob("*")) if path.is_file())

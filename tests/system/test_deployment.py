@@ -28,6 +28,7 @@ WEBHOOK = "/api/webhook/{agent_id}"
 WIDGET = "/api/widget/chat"
 WIDGET_CONFIG = "/api/widget/config"
 WIDGET_SCRIPT = "/api/widget/script"
+MCP = "/api/mcp/server"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
 
@@ -107,6 +108,10 @@ def assert_alike(one, other):
     assert "x-request-id" in headers and "x-request-id" in other_headers
 
 
+def rpc(method, params=None):
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
+
+
 BUFFERED = {
     "health": Case("Health", "/api/health", "GET", agent=None),
     "health, posted": Case("Health", "/api/health", "POST", agent=None),
@@ -146,6 +151,20 @@ STREAMING = {
     "widget, asked by a browser": Case(
         "WidgetChat", WIDGET, "OPTIONS", agent=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
     ),
+}
+
+STREAMING |= {
+    "MCP, the handshake": Case("McpServer", MCP, body=rpc("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}})),
+    "MCP, a call": Case("McpServer", MCP, body=rpc("tools/call", {"name": "kopern_chat", "arguments": {"message": ADD}})),
+    "MCP, a call with progress": Case(
+        "McpServer", MCP,
+        body=rpc("tools/call", {"name": "kopern_chat", "arguments": {"message": ADD}, "_meta": {"progressToken": 1}}),
+        headers={"Accept": "application/json, text/event-stream"},
+    ),
+    "MCP, a notification": Case("McpServer", MCP, body={"jsonrpc": "2.0", "method": "notifications/initialized"}),
+    "MCP without a key": Case("McpServer", MCP, key=None, body=rpc("ping")),
+    "MCP from a page": Case("McpServer", MCP, body=rpc("ping"), headers={"Origin": "https://example.com"}),
+    "MCP, read": Case("McpServer", MCP, "GET", key=None),
 }
 
 
@@ -252,6 +271,7 @@ def test_the_outputs_name_the_urls_to_register(cloud):
     assert cloud.outputs["WebhookUrl"] == f"{base}/api/webhook/AGENT_ID"
     assert cloud.outputs["WidgetUrl"] == f"{base}/api/widget/chat"
     assert cloud.outputs["WidgetScriptUrl"] == f"{base}/api/widget/script"
+    assert cloud.outputs["McpUrl"] == f"{base}/api/mcp/server"
     assert cloud.outputs["TableName"] == cloud.resources["Table"]
 
 

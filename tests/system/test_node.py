@@ -12,7 +12,7 @@ def run(name, environment):
     print(node.run("--test", "--test-reporter=spec", f"{name}.test.mjs", environment=environment))
 
 
-@pytest.mark.parametrize("name", ["openai", "ai-sdk", "widget"])
+@pytest.mark.parametrize("name", ["openai", "ai-sdk", "widget", "mcp"])
 def test_clients_for_node(own_orrery, name):
     server = own_orrery()
     run(name, {
@@ -21,6 +21,7 @@ def test_clients_for_node(own_orrery, name):
         "ORRERY_LIMITED_OPENAI_URL": server.openai("limited"),
         "ORRERY_KEY": server.plain_key("echo"),
         "ORRERY_LIMITED_KEY": server.plain_key("limited"),
+        "ORRERY_MCP_URL": server.mcp,
         "ORRERY_WIDGET_URL": server.widget,
         "ORRERY_WIDGET_KEY": server.plain_key("echo", "widget"),
     })

@@ -91,6 +91,11 @@ pub(crate) fn describe() -> Result<(), CommandError> {
 /// The application over this machine's table, with the secrets of the environment.
 fn app(config: Config, place: &Place) -> Result<App, CommandError> {
     let mut config = Config { secret: None, ..config };
+    // Its pages and their tools run on this machine; a page elsewhere must not reach it under a name of its own.
+    config.mcp_allowed_origins.push("loopback".to_owned());
+    if config.mcp_allowed_hosts.is_empty() {
+        config.mcp_allowed_hosts.push("loopback".to_owned());
+    }
     if let Some(keys) = place.sealing_keys(&config)? {
         config.secrets.insert(SEALING_KEYS.to_owned(), keys);
     }

@@ -126,6 +126,8 @@ pub struct RequestLimits {
     pub webhook: Option<u32>,
     /// The widget's chat.
     pub widget: Option<u32>,
+    /// The MCP server's tool calls.
+    pub mcp: Option<u32>,
 }
 
 /// The chat widget of an agent.

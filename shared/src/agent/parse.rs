@@ -271,7 +271,9 @@ fn limits(field: &Field<'_>, problems: &mut Problems) -> Limits {
 }
 
 fn request_limits(field: &Field<'_>, problems: &mut Problems) -> RequestLimits {
-    let Some(group) = field.group(&["openai", "webhook", "widget"], problems) else { return RequestLimits::default() };
+    let Some(group) = field.group(&["openai", "webhook", "widget", "mcp"], problems) else {
+        return RequestLimits::default();
+    };
     let mut limit = |key| group.field(key).and_then(|field| field.whole(1..=1_000_000, problems));
-    RequestLimits { openai: limit("openai"), webhook: limit("webhook"), widget: limit("widget") }
+    RequestLimits { openai: limit("openai"), webhook: limit("webhook"), widget: limit("widget"), mcp: limit("mcp") }
 }

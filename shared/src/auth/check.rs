@@ -28,6 +28,8 @@ pub enum Endpoint {
     WidgetChat,
     /// The widget's settings.
     WidgetConfig,
+    /// The MCP server.
+    McpServer,
 }
 
 impl Endpoint {
@@ -36,6 +38,7 @@ impl Endpoint {
             Self::ChatCompletions | Self::Models => Scope::Chat,
             Self::Webhook => Scope::Webhook,
             Self::WidgetChat | Self::WidgetConfig => Scope::Widget,
+            Self::McpServer => Scope::Mcp,
         }
     }
 
@@ -48,6 +51,7 @@ impl Endpoint {
             Self::Webhook => "webhook",
             Self::WidgetChat => "widget",
             Self::WidgetConfig => "widget-config",
+            Self::McpServer => "mcp",
         }
     }
 
@@ -76,6 +80,7 @@ impl Endpoint {
             Self::Models => 60,
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
+            Self::McpServer => own.mcp.unwrap_or(30),
             Self::WidgetConfig => return None,
         };
         Some(Rate::per_minute(requests))

@@ -1,12 +1,14 @@
 //! How each dialect renders an error, a rate limit and a turn's events. Handlers write none of it.
 
 pub mod kopern;
+pub mod mcp;
 pub mod openai;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::http::{ApiError, ErrorKind};
 use crate::limit::RateStatus;
@@ -18,10 +20,12 @@ pub enum Dialect {
     Kopern,
     /// OpenAI's, on the compatible endpoints.
     OpenAi,
+    /// MCP's JSON-RPC.
+    Mcp,
 }
 
 impl Dialect {
-    /// The status of a failure. The two dialects agree on it.
+    /// The status of a failure. All dialects agree on it.
     #[must_use]
     pub const fn status(self, kind: ErrorKind) -> StatusCode {
         match kind {
@@ -39,13 +43,14 @@ impl Dialect {
         }
     }
 
-    /// The reply to a failure.
+    /// The reply to a failure; `call` is the id of the call that failed, in a dialect whose calls have ids.
     #[must_use]
-    pub fn error(self, error: &ApiError) -> Response {
+    pub fn error(self, error: &ApiError, call: &Value) -> Response {
         let status = self.status(error.kind);
         let mut response = match self {
             Self::Kopern => json(status, &kopern::ErrorResponse::from(error)),
             Self::OpenAi => json(status, &openai::ErrorResponse::from(error)),
+            Self::Mcp => mcp::refusal(status, error, call),
         };
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: who waits as long as told is let in.
@@ -57,7 +62,7 @@ impl Dialect {
         response
     }
 
-    /// Tells how a bucket stands. Both dialects count the reset in milliseconds since the Unix epoch.
+    /// Tells how a bucket stands. All dialects count the reset in milliseconds since the Unix epoch.
     pub fn rate_headers(self, rate: &RateStatus, headers: &mut HeaderMap) {
         for (name, value) in [
             ("x-ratelimit-limit", i64::from(rate.limit)),

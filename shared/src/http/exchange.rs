@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{ApiError, ErrorKind, InPath};
@@ -49,6 +50,8 @@ pub struct Exchange {
     cors: Cors,
     /// How the most binding bucket stands.
     rate: Option<RateStatus>,
+    /// The call that the request makes, where the dialect's calls have ids.
+    call: Value,
     /// For the log.
     agent: Option<String>,
 }
@@ -86,6 +89,7 @@ impl Exchange {
             body: Bytes::new(),
             cors,
             rate: None,
+            call: Value::Null,
             agent: None,
         };
         match Limited::new(body, LARGEST_BODY).collect().await {
@@ -120,6 +124,12 @@ impl Exchange {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
         self.parts.headers.get(name)
+    }
+
+    /// All headers.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
     }
 
     /// The key that came along.
@@ -218,6 +228,11 @@ impl Exchange {
         self.rate = Some(rate);
     }
 
+    /// Notes the id of the call that the request makes: a failure is told under it from here on.
+    pub fn set_call(&mut self, id: Value) {
+        self.call = id;
+    }
+
     /// Pages of the asking origin may not read the reply after all.
     pub const fn refuse_origin(&mut self) {
         self.cors = Cors::NotAsker;
@@ -231,7 +246,7 @@ impl Exchange {
             Err(error) => {
                 self.log(&error);
                 self.rate = error.rate.as_deref().copied().or(self.rate);
-                self.dialect.error(&error)
+                self.dialect.error(&error, &self.call)
             }
         };
         let headers = response.headers_mut();
@@ -299,7 +314,8 @@ impl Exchange {
         );
     }
 
-    fn log(&self, error: &ApiError) {
+    /// Logs a failure that is told as a part of a reply.
+    pub fn log(&self, error: &ApiError) {
         let (request, function, agent) = (self.id.as_str(), self.function, self.agent.as_deref());
         let kind = format!("{:?}", error.kind);
         metrics::record(&Measurement::Refusal { function, kind: &kind });

@@ -19,7 +19,7 @@ use crate::upstream::{Script, Upstream};
 pub(crate) const ANSWER: Script = Script { tokens: 20, pause: None };
 /// An agent with what agents have, whose rate limits are counted and never reached.
 pub(crate) const AGENT: &str = "model: openai/mock
-limits: { requests_per_minute: { openai: 1000000, webhook: 1000000, widget: 1000000 } }
+limits: { requests_per_minute: { openai: 1000000, webhook: 1000000, widget: 1000000, mcp: 1000000 } }
 widget: { enabled: true }
 tools:
   - name: get_order_status
