@@ -1,4 +1,4 @@
-//! The start page: the agents, lines to paste, and a small chat. One file that loads nothing.
+//! The start page: the agents, lines to paste, and the chat widget. One file that loads nothing but the widget's script.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -85,7 +85,7 @@ mod tests {
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(!page.contains("<script>alert") && page.contains("\\u003c/script>"));
         assert!(page.contains("%NONCE%\""), "what an agent says is not filled in");
-        assert_eq!(page.matches("</script>").count(), 2);
+        assert_eq!(page.matches("</script>").count(), 3);
     }
 
     #[test]
