@@ -26,6 +26,8 @@ OTHER = "/api/agents/{agent_id}/v1/{proxy+}"
 MODELS = "/api/agents/{agent_id}/v1/models"
 WEBHOOK = "/api/webhook/{agent_id}"
 WIDGET = "/api/widget/chat"
+KEYS = "/api/mcp/keys"
+ISSUER, AUDIENCE = "https://issuer.example", "dashboard"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
 
@@ -37,7 +39,7 @@ def cloud(tmp_path_factory):
     try:
         deployment = Deployment(emulator, built_template(folder))
         started = time.monotonic()
-        deployment.deploy()
+        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE)
         print(f"\nfirst deployment: {time.monotonic() - started:.1f} s")
         deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32))
         deployment.command("apply", AGENTS)
@@ -48,7 +50,8 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS)
+    environment = {"ORRERY_OIDC_ISSUER": ISSUER, "ORRERY_OIDC_AUDIENCE": AUDIENCE}
+    server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS, environment)
     server.start()
     yield server
     server.stop()
@@ -115,6 +118,12 @@ BUFFERED = {
         "Models", MODELS, "OPTIONS", key=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "GET"}
     ),
     "models, posted": Case("Models", MODELS, "POST"),
+    "keys without an ID token": Case("McpKeys", KEYS, agent=None, body={}),
+    "keys with what is no ID token": Case("McpKeys", KEYS, "GET", agent=None, headers={"Authorization": "Bearer a.b.c"}),
+    "keys, asked by a browser": Case(
+        "McpKeys", KEYS, "OPTIONS", agent=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
+    ),
+    "keys, patched": Case("McpKeys", KEYS, "PATCH", agent=None),
 }
 
 STREAMING = {
@@ -212,10 +221,18 @@ RIGHTS = {
         "DeleteItem": ["IDEMPOTENCY"],
     },
     "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
+    "McpKeys": {
+        "BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
+        "GetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
+        "Query": ["TENANT"],
+        "PutItem": ["BUCKET", "KEY", "TENANT", "USER"],
+        "UpdateItem": ["BUCKET", "KEY", "TENANT", "USER"],
+        "DeleteItem": ["TENANT"],
+    },
     "Health": {},
 }
 ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
-ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"]
+ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT", "USER"]
 
 
 @pytest.mark.parametrize("function", RIGHTS)
@@ -241,6 +258,7 @@ def test_the_outputs_name_the_urls_to_register(cloud):
     assert cloud.outputs["OpenAiBaseUrl"] == f"{base}/api/agents/AGENT_ID/v1"
     assert cloud.outputs["WebhookUrl"] == f"{base}/api/webhook/AGENT_ID"
     assert cloud.outputs["WidgetUrl"] == f"{base}/api/widget/chat"
+    assert cloud.outputs["KeysUrl"] == f"{base}/api/mcp/keys"
     assert cloud.outputs["TableName"] == cloud.resources["Table"]
 
 

@@ -1,5 +1,6 @@
 //! `orrery serve`: every function of template.yaml behind one port of this machine, over a table in this process.
 
+mod identity;
 mod log;
 mod page;
 mod page_keys;
@@ -34,6 +35,7 @@ use crate::args::ServeArguments;
 use crate::error::CommandError;
 use crate::output;
 use crate::place::{Keeper, Place, SEALING_KEYS};
+use identity::PublishedIssuer;
 use page_keys::PageAgents;
 use routes::{Routes, RoutesError};
 
@@ -57,6 +59,8 @@ pub(crate) enum ServeError {
     App(#[from] AppError),
     #[error("template.yaml routes to {0}, which is no function of this program")]
     NoFunction(String),
+    #[error("this machine's address is no URL")]
+    Url(#[source] url::ParseError),
     #[error("the server stopped")]
     Stopped(#[source] std::io::Error),
 }
@@ -75,6 +79,7 @@ impl Server {
             let function = match name {
                 "chat-completions" => chat_completions::routes(),
                 "health" => health::routes(),
+                "mcp-keys" => mcp_keys::routes(),
                 "models" => models::routes(),
                 "webhook" => webhook::routes(),
                 "widget-chat" => widget_chat::routes(),
@@ -86,9 +91,11 @@ impl Server {
     }
 }
 
-/// The application over this machine's table, with the secrets of the environment.
-fn app(config: Config, place: &Place) -> Result<App, CommandError> {
-    let mut config = Config { secret: None, ..config };
+/// The application over this machine's table, with the secrets of the environment. Where that names no identity
+/// provider, this machine is one.
+fn app(config: Config, place: &Place, issuer: Option<&PublishedIssuer>) -> Result<App, CommandError> {
+    let oidc = config.oidc.clone().or_else(|| issuer.map(PublishedIssuer::settings));
+    let mut config = Config { secret: None, oidc, ..config };
     if let Some(keys) = place.sealing_keys(&config)? {
         config.secrets.insert(SEALING_KEYS.to_owned(), keys);
     }
@@ -102,23 +109,30 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let url = format!("http://{}", listener.local_addr().map_err(ServeError::Stopped)?);
     let place = Place::machine(&arguments.data).await?;
     start::apply(&place, arguments.agents).await?;
-    let app = app(config, &place)?;
+    let issuer = match config.oidc {
+        Some(_) => None,
+        None => {
+            place.issuer()?.map(|issuer| PublishedIssuer::new(&issuer, &url)).transpose().map_err(ServeError::Url)?
+        }
+    };
+    let app = app(config, &place, issuer.as_ref())?;
     let routes = Routes::of_template().map_err(ServeError::Routes)?;
     let page = PageAgents::new(place.clone());
     output::data(&format!("listening on {url}"));
     start::tell(&place, &url, &page).await?;
-    let router = router(Server::new(routes, page, &app)?);
+    let router = router(Server::new(routes, page, &app)?, issuer);
     tokio::select! {
         stopped = serve(listener, router, app.tasks()) => Ok(stopped?),
         () = sweep(&place) => Ok(()),
     }
 }
 
-fn router(server: Server) -> Router {
+fn router(server: Server, issuer: Option<PublishedIssuer>) -> Router {
     Router::new()
         .route("/", get(start_page))
         .fallback(dispatch)
         .with_state(Arc::new(server))
+        .merge(issuer.map(PublishedIssuer::routes).unwrap_or_default())
         .layer(from_fn(log::requests))
 }
 

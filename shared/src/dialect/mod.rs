@@ -47,6 +47,9 @@ impl Dialect {
             Self::Kopern => json(status, &kopern::ErrorResponse::from(error)),
             Self::OpenAi => json(status, &openai::ErrorResponse::from(error)),
         };
+        if error.kind == ErrorKind::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: who waits as long as told is let in.
             let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
