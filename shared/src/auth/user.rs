@@ -55,7 +55,11 @@ impl Users {
     /// Where the token does not hold.
     pub async fn identify(&self, token: Option<&str>) -> Result<User, UserError> {
         let verifier = self.verifier.as_ref().ok_or(TokenError::NotConfigured)?;
-        let identity = verifier.verify(token.ok_or(TokenError::Missing)?).await?;
+        let verified = verifier.verify(token.ok_or(TokenError::Missing)?).await;
+        if let Err(TokenError::Invalid(reason)) = verified {
+            tracing::info!(reason, "an ID token does not hold");
+        }
+        let identity = verified?;
         let hash = hash(&identity.issuer, &identity.subject);
         let bucket = Bucket { identity: format!("user#{hash}"), rate: Rate::per_minute(REQUESTS) };
         let wanted = GateRequest { buckets: vec![bucket.identity.clone()], ..GateRequest::default() };

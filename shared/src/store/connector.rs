@@ -4,13 +4,15 @@
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
-use super::item::{Key, number, text};
+use super::item::{Key, TTL, number, text, ttl};
 use super::turn::invalid;
 use super::{KeyItem, Store, StoreError};
 use crate::id::{AgentId, ConnectorId, TenantId};
 
 /// The sort key of the count; those of the connectors start with it, and stand behind it.
 const SK: &str = "CONNECTOR";
+/// No other key stands in the connector. It may be gone, since DynamoDB deletes what has expired.
+const NOT_ANOTHERS: &str = "attribute_not_exists(pk) OR key_hash = :hash";
 
 /// A connector whose key was not revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,15 +117,15 @@ impl Store {
 
     /// The connector of a new key.
     pub(super) fn new_connector(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
-        self.put_connector(key, "attribute_not_exists(pk) OR key_hash = :hash", &key.hash)
+        self.put_connector(key, &key.hash)
     }
 
-    /// The connector of `old` with `new` standing in it, where `old` still does.
+    /// The connector of `old` with `new` standing in it, where no third does.
     pub(super) fn next_of_connector(&self, old: &KeyItem, new: &KeyItem) -> Result<TransactWriteItem, StoreError> {
-        self.put_connector(new, "key_hash = :hash", &old.hash)
+        self.put_connector(new, &old.hash)
     }
 
-    fn put_connector(&self, key: &KeyItem, condition: &str, hash: &str) -> Result<TransactWriteItem, StoreError> {
+    fn put_connector(&self, key: &KeyItem, hash: &str) -> Result<TransactWriteItem, StoreError> {
         let item = ConnectorItem {
             connector: key.connector.clone(),
             tenant: key.tenant.clone(),
@@ -131,22 +133,24 @@ impl Store {
             key_hash: key.hash.clone(),
             expires_at: key.expires_at,
         };
+        let mut item = connector_key(&key.tenant, &key.connector).with(serde_dynamo::to_item(item)?);
+        item.extend(key.expires_at.map(|at| (TTL.to_owned(), ttl(at))));
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(connector_key(&key.tenant, &key.connector).with(serde_dynamo::to_item(item)?)))
-            .condition_expression(condition)
+            .set_item(Some(item))
+            .condition_expression(NOT_ANOTHERS)
             .expression_attribute_values(":hash", text(hash))
             .build()
             .map_err(invalid)?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// No connector any more, where this key stands in it.
+    /// No connector any more, where no other key stands in it.
     pub(super) fn end_of_connector(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(connector_key(&key.tenant, &key.connector).attributes()))
-            .condition_expression("key_hash = :hash")
+            .condition_expression(NOT_ANOTHERS)
             .expression_attribute_values(":hash", text(&key.hash))
             .build()
             .map_err(invalid)?;

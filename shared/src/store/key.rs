@@ -26,7 +26,8 @@ pub struct KeyItem {
     pub agent: AgentId,
     /// What it may be used on.
     pub kind: String,
-    /// What it stands for, through its rotations.
+    /// What it stands for, through its rotations; a new one for a key that has none.
+    #[serde(default = "ConnectorId::generate")]
     pub connector: ConnectorId,
     /// A person's name for it.
     #[serde(default)]

@@ -5,7 +5,7 @@
 //! | tenant and its plan | `TENANT#<id>` | `TENANT` | | | | tenant |
 //! | a month's usage | `TENANT#<id>` | `USAGE#<yyyy-mm>` | | | | tenant |
 //! | how many connectors were made within a limit | `TENANT#<id>` | `CONNECTOR` | | | | connector |
-//! | connector: what a key opens, through its rotations | `TENANT#<id>` | `CONNECTOR#<id>` | | | | connector |
+//! | connector: what a key opens, through its rotations | `TENANT#<id>` | `CONNECTOR#<id>` | | | the key's expiry | connector |
 //! | user, and the tenant that is theirs | `USER#<sha-256 of issuer and subject>` | `USER` | | | | user |
 //! | agent, with its inbound webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
 //! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<id>#KEY` | key id | | key |

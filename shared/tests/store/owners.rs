@@ -1,5 +1,6 @@
 //! Users and their tenants, connectors and the room that a plan has for them.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use shared::id::{AgentId, TenantId};
 use shared::store::{KeyItem, TenantItem, UserItem};
 use tokio::task::JoinSet;
@@ -75,4 +76,26 @@ async fn a_connector_leads_to_the_key_that_stands_in_it() {
     assert!(store.revoke_key(&new, NOW).await.unwrap());
     assert_eq!(hash().await, None);
     assert!(store.put_key_within(&key(&tenant, &agent), 1, NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_without_a_connector_is_rotated_into_one_and_can_be_revoked() {
+    let store = Table::new().await;
+    let (tenant, agent) = (TenantId::generate(), AgentId::generate());
+    let alone = async || {
+        let item = key(&tenant, &agent);
+        store.put_key(&item).await.unwrap();
+        let text = |text: String| AttributeValue::S(text);
+        let connector = store.client.delete_item().table_name(&store.name).key("pk", text(format!("TENANT#{tenant}")));
+        connector.key("sk", text(format!("CONNECTOR#{}", item.connector))).send().await.unwrap();
+        let bare = store.client.update_item().table_name(&store.name).key("pk", text(format!("KEY#{}", item.hash)));
+        bare.key("sk", text("KEY".to_owned())).update_expression("REMOVE connector").send().await.unwrap();
+        store.key(&tenant, &item.hash).await.unwrap().unwrap()
+    };
+    let old = alone().await;
+    let new = successor(&old);
+    assert!(store.rotate_key(&old, &new, NOW, None).await.unwrap());
+    let found = store.connector(&tenant, &new.connector).await.unwrap().unwrap();
+    assert_eq!(found.key_hash, new.hash);
+    assert!(store.revoke_key(&alone().await, NOW).await.unwrap());
 }
