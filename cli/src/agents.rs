@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use shared::agent::AgentDocument;
+use shared::auth::{Keyring, KeyringError};
 use shared::id::AgentId;
 use shared::store::AgentItem;
 
@@ -84,6 +85,13 @@ async fn show(arguments: &AgentArguments) -> Result<(), CommandError> {
 async fn delete(arguments: &AgentArguments) -> Result<(), CommandError> {
     let place = Place::open(&arguments.table).await?;
     let agent = find(&place, &arguments.agent).await?;
+    let keyring = Keyring::new(place.store.clone(), place.clock.clone(), place.tenant.clone());
+    for key in keyring.list(&agent.id).await?.into_iter().filter(|key| key.enabled) {
+        match keyring.revoke(&agent.id, &key.id).await {
+            Ok(()) | Err(KeyringError::Disabled) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     place.store.delete_agent(&place.tenant, &agent.id).await?;
     match Output::from(arguments.output) {
         Output::Json => output::json(&brief(&agent)),

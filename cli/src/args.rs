@@ -36,6 +36,11 @@ pub(crate) enum Command {
     /// Make, list, rotate and revoke keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show a tenant, set its plan, or give it to a user
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Make an ID token for this machine's API of keys (/api/mcp/keys)
+    Token(TokenArguments),
     /// Make, list and delete inbound webhooks, whose senders sign what they send
     #[command(subcommand)]
     Webhook(WebhookCommand),
@@ -71,6 +76,67 @@ pub(crate) struct TableArguments {
     /// Another endpoint of DynamoDB
     #[arg(long, value_name = "URL", requires = "table")]
     pub(crate) endpoint_url: Option<String>,
+    /// A user's own part of the table, by the subject of their ID tokens [default: the deployment's own]
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) owner: Option<String>,
+    /// Who issues the user's ID tokens [default: ORRERY_OIDC_ISSUER; here, `orrery token`]
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Show the tenant and its plan
+    Show(TenantArguments),
+    /// Set the tenant's plan
+    Plan(TenantPlanArguments),
+    /// Make a user the tenant's owner: what was theirs before stays in the table, and is theirs no more
+    Grant(TenantGrantArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantPlanArguments {
+    /// free, pro or enterprise
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantGrantArguments {
+    /// The subject of the user's ID tokens
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// Whom it names: `owner` owns this machine's agents, and everybody else a tenant of their own
+    #[arg(long, value_name = "NAME", default_value = crate::issuer::OWNER)]
+    pub(crate) subject: String,
+    /// When it stops to hold: 1h, 30m, 7d, or a time like 2030-01-31T00:00:00Z; at most 30d
+    #[arg(long, value_name = "WHEN", default_value = "1h")]
+    pub(crate) expires: String,
+    /// The directory that keeps this machine's table
+    #[arg(long, value_name = "DIR", default_value = ".orrery")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
 }
 
 /// How the result is told.

@@ -31,6 +31,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Key(#[from] shared::auth::KeyringError),
     #[error(transparent)]
+    Plan(#[from] shared::limit::UnknownPlan),
+    #[error(transparent)]
     Seal(#[from] shared::secret::SealError),
     #[error(transparent)]
     Config(#[from] shared::config::ConfigError),
@@ -42,7 +44,7 @@ impl CommandError {
     /// 2 where the command or a document is wrong, 1 where something failed.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Documents(_) | Self::Expiry(_) | Self::Config(_) => 2,
+            Self::Usage(_) | Self::Documents(_) | Self::Expiry(_) | Self::Config(_) | Self::Plan(_) => 2,
             Self::NoAgent { .. }
             | Self::NoKey(_)
             | Self::NoWebhook(_)

@@ -88,14 +88,16 @@ async fn create(arguments: &KeyCreateArguments) -> Result<(), CommandError> {
         return Err(CommandError::Usage(format!("--name may have at most {LONGEST_NAME} characters, in one line")));
     }
     let place = Place::open(&arguments.table).await?;
-    let expires = arguments.expires.as_deref().map(|text| when::from_now(text, place.clock.now())).transpose()?;
+    let now = place.clock.now();
+    let expires = arguments.expires.as_deref().map(|text| when::from_now(text, now)).transpose()?;
     let agent = agents::find(&place, &arguments.agent).await?;
     let new = NewKey {
         agent: agent.id.clone(),
         kind,
         name: arguments.name.clone(),
+        description: String::new(),
         scopes: Vec::new(),
-        expires_in: expires,
+        expires_at: expires.and_then(|time| now.checked_add(time).ok()),
         origins,
         requests_per_minute: None,
     };

@@ -5,10 +5,13 @@ mod apply;
 mod args;
 mod documents;
 mod error;
+mod issuer;
 mod keys;
 mod output;
 mod place;
 mod serve;
+mod tenants;
+mod token;
 mod webhooks;
 mod when;
 
@@ -37,6 +40,8 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Apply(arguments) => apply::run(arguments).await,
         Command::Agent(command) => agents::run(command).await,
         Command::Key(command) => keys::run(command).await,
+        Command::Tenant(command) => tenants::run(command).await,
+        Command::Token(arguments) => token::run(&arguments).await,
         Command::Webhook(command) => webhooks::run(command).await,
         Command::Openapi => serve::describe(),
     }

@@ -10,24 +10,26 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use embedded::{EmbeddedDynamo, EmbeddedError};
 use secrecy::{ExposeSecret, SecretString};
 use shared::app::{App, AppError};
+use shared::auth::user;
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError};
 use shared::http::ApiError;
 use shared::id::TenantId;
 use shared::outbound::{self, OutboundError};
 use shared::secret::{SealError, Sealer};
-use shared::store::{Store, StoreError, TenantItem};
+use shared::store::{Store, StoreError, TenantItem, UserItem};
 use shared::telemetry;
 
 use crate::args::TableArguments;
+use crate::issuer::{self, IssuerError, LocalIssuer};
 
 /// The directory that is meant where none is named.
 const DEFAULT_DIRECTORY: &str = ".orrery";
 /// What stands for a table that is not kept.
-const MEMORY: &str = ":memory:";
+pub(crate) const MEMORY: &str = ":memory:";
 /// The table's name on this machine.
 const LOCAL_TABLE: &str = "orrery";
-/// Who owns everything, until there are others.
+/// The deployment's own tenant.
 const TENANT: &str = "ten_default";
 /// The plan of who runs a deployment of their own: no limits.
 const PLAN: &str = "enterprise";
@@ -57,6 +59,12 @@ pub(crate) enum PlaceError {
     Secret(ApiError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    #[error("whose user is meant? Name who issues their ID tokens: --issuer URL, or ORRERY_OIDC_ISSUER")]
+    NoIssuer,
+    #[error("a user's subject is 1 to 255 characters, in one line")]
+    Subject,
 }
 
 /// An open table and whose part of it is meant.
@@ -80,11 +88,39 @@ pub(crate) enum Keeper {
 impl Place {
     /// The place that a command means.
     pub(crate) async fn open(arguments: &TableArguments) -> Result<Self, PlaceError> {
-        match &arguments.table {
-            Some(table) => Self::cloud(table, arguments).await,
-            None if arguments.data == Path::new(MEMORY) => Err(PlaceError::Memory),
-            None => Self::machine(&arguments.data).await,
+        let mut place = match &arguments.table {
+            Some(table) => Self::cloud(table, arguments).await?,
+            None if arguments.data == Path::new(MEMORY) => return Err(PlaceError::Memory),
+            None => Self::machine(&arguments.data).await?,
+        };
+        if let Some(subject) = &arguments.owner {
+            let user = place.user(subject, arguments.issuer.as_deref())?;
+            place.tenant = user::settle(&place.store, &place.clock, &user.issuer, &user.subject).await?;
         }
+        Ok(place)
+    }
+
+    /// A user of this place, as the table would keep them if this place were theirs.
+    pub(crate) fn user(&self, subject: &str, issuer: Option<&str>) -> Result<UserItem, PlaceError> {
+        let issuer = match (issuer, Config::from_environment()?.oidc, &self.keeper) {
+            (Some(issuer), _, _) => issuer.to_owned(),
+            (None, Some(oidc), _) => oidc.issuer,
+            (None, None, Keeper::Machine { .. }) => issuer::NAME.to_owned(),
+            (None, None, Keeper::Cloud { .. }) => return Err(PlaceError::NoIssuer),
+        };
+        if !(1..=255).contains(&subject.chars().count()) || subject.chars().any(char::is_control) {
+            return Err(PlaceError::Subject);
+        }
+        Ok(user::item(&issuer, subject, self.tenant.clone(), self.clock.now_ms()))
+    }
+
+    /// What signs this machine's ID tokens, made where it is missing; none where nothing is kept.
+    pub(crate) fn issuer(&self) -> Result<Option<LocalIssuer>, PlaceError> {
+        let Keeper::Machine { directory: Some(directory), .. } = &self.keeper else { return Ok(None) };
+        let path = directory.join("issuer-key");
+        let new = LocalIssuer::generate()?;
+        let kept = keep(&path, new.expose_secret()).map_err(|error| PlaceError::Directory(path, error))?;
+        Ok(Some(LocalIssuer::read(&SecretString::from(kept))?))
     }
 
     /// The table of a directory, which is made where it is missing, or one in memory.
@@ -97,7 +133,12 @@ impl Place {
             EmbeddedDynamo::open(directory.as_ref().map(|directory| directory.join("orrery.db")).as_deref())?;
         let store = Store::new(database.client(), LOCAL_TABLE.to_owned());
         store.create_table().await?;
-        Self::of(store, Keeper::Machine { database, directory }).await
+        let place = Self::of(store, Keeper::Machine { database, directory }).await?;
+        let owner = user::item(issuer::NAME, issuer::OWNER, place.tenant.clone(), place.clock.now_ms());
+        if place.store.user(&owner.hash).await?.is_none() {
+            place.store.put_user(&owner).await?;
+        }
+        Ok(place)
     }
 
     async fn cloud(table: &str, arguments: &TableArguments) -> Result<Self, PlaceError> {

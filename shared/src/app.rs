@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admissions;
-use crate::auth::Gatekeeper;
+use crate::auth::{Gatekeeper, Users};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::egress::{Egress, EgressError, EgressSettings};
@@ -48,6 +48,7 @@ struct Parts {
     admissions: Admissions,
     tasks: TaskTracker,
     turns: OnceLock<Turns>,
+    users: OnceLock<Users>,
 }
 
 /// What cannot be set up at the start.
@@ -101,6 +102,7 @@ impl App {
             admissions: Admissions::new(store.clone(), clock.clone(), limiter, sessions),
             tasks: TaskTracker::new(),
             turns: OnceLock::new(),
+            users: OnceLock::new(),
             config,
             clock,
             store,
@@ -160,6 +162,15 @@ impl App {
                 TurnSettings { limit: config.turn_limit, session_ttl: config.session_ttl },
                 self.0.tasks.clone(),
             )
+        })
+    }
+
+    /// Who knows the people that come with an ID token.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        self.0.users.get_or_init(|| {
+            let oidc = self.0.config.oidc.clone();
+            Users::new(oidc, self.0.client.clone(), self.0.store.clone(), self.0.clock.clone())
         })
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 use crate::outbound::TlsRoots;
 
@@ -48,10 +48,24 @@ pub struct Config {
     pub log: String,
     /// `ORRERY_METRICS` (unset): the namespace of metrics in CloudWatch; where it is unset none are written.
     pub metrics: Option<String>,
+    /// Who vouches for users; where it is unset, no user is known.
+    pub oidc: Option<Oidc>,
     /// How AWS is reached.
     pub aws: Aws,
     /// The variables that hold secrets: `*_API_KEY` and `ORRERY_SEALING_KEYS`.
     pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// An identity provider whose OpenID Connect ID tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oidc {
+    /// `ORRERY_OIDC_ISSUER`: its name, exactly as its tokens spell it. An https URL, or http on this machine.
+    pub issuer: String,
+    /// `ORRERY_OIDC_AUDIENCE`: for whom the tokens are made (client ids; Firebase: the project), with commas between
+    /// several.
+    pub audiences: Vec<String>,
+    /// `ORRERY_OIDC_JWKS_URL` (what the issuer's discovery document says): where its keys are.
+    pub jwks_url: Option<Url>,
 }
 
 /// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three
@@ -125,6 +139,7 @@ impl Config {
             },
             log: log.unwrap_or_else(|| "info".to_owned()).to_lowercase(),
             metrics: vars.text("ORRERY_METRICS"),
+            oidc: vars.oidc()?,
             aws: vars.aws(),
             secrets: all
                 .iter()
@@ -181,6 +196,31 @@ impl Variables<'_> {
         Ok(urls)
     }
 
+    fn oidc(&self) -> Result<Option<Oidc>, ConfigError> {
+        const NAMES: [&str; 3] = ["ORRERY_OIDC_ISSUER", "ORRERY_OIDC_AUDIENCE", "ORRERY_OIDC_JWKS_URL"];
+        let [issuer, audience, jwks_url] = NAMES;
+        let Some(name) = self.text(issuer) else {
+            return match NAMES.iter().find(|name| self.0.contains_key(**name)) {
+                Some(_) => Err(error(issuer, "it is missing, where other settings of OIDC are there")),
+                None => Ok(None),
+            };
+        };
+        let audiences = self.text(audience).unwrap_or_default();
+        let audiences: Vec<String> =
+            audiences.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
+        if audiences.is_empty() {
+            return Err(error(audience, "it is missing: without it, tokens made for others would be taken"));
+        }
+        let parsed = self.parse::<Url>(issuer)?;
+        let keys = self.parse::<Url>(jwks_url)?;
+        for (name, url) in [(issuer, &parsed), (jwks_url, &keys)] {
+            if url.as_ref().is_some_and(|url| !is_safe(url)) {
+                return Err(error(name, "it is an https URL, or http on 127.0.0.1, [::1] or localhost"));
+            }
+        }
+        Ok(Some(Oidc { issuer: name, audiences, jwks_url: keys }))
+    }
+
     fn aws(&self) -> Aws {
         let any = || self.text("AWS_ENDPOINT_URL");
         Aws {
@@ -194,6 +234,18 @@ impl Variables<'_> {
                 (id, SecretString::from(secret), self.text("AWS_SESSION_TOKEN").map(SecretString::from))
             }),
         }
+    }
+}
+
+/// Whether nobody on the way can change what comes from there.
+#[must_use]
+pub fn is_safe(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        _ => false,
     }
 }
 
@@ -221,9 +273,32 @@ mod tests {
             ("ORRERY_TLS_ROOTS", "none"),
             ("OLLAMA_BASE_URL", "not a url"),
             ("OLLAMA_BASE_URL", "ftp://example.com"),
+            ("ORRERY_OIDC_ISSUER", "accounts.example.com"),
+            ("ORRERY_OIDC_ISSUER", "http://accounts.example.com"),
+            ("ORRERY_OIDC_AUDIENCE", " , "),
+            ("ORRERY_OIDC_JWKS_URL", "http://accounts.example.com/jwks.json"),
         ] {
-            assert!(read(&[(name, value)]).unwrap_err().to_string().contains(name), "{name}={value}");
+            let oidc = [("ORRERY_OIDC_ISSUER", "https://issuer.example/"), ("ORRERY_OIDC_AUDIENCE", "me, you")];
+            let all: Vec<_> = oidc.into_iter().chain([(name, value)]).collect();
+            assert!(read(&all).unwrap_err().to_string().contains(name), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn an_identity_provider_is_named_whole_or_not_at_all() {
+        assert_eq!(read(&[]).unwrap().oidc, None);
+        let mut all = vec![
+            ("ORRERY_OIDC_ISSUER", "https://issuer.example/"),
+            ("ORRERY_OIDC_AUDIENCE", "me, you"),
+            ("ORRERY_OIDC_JWKS_URL", "http://127.0.0.1:1/jwks.json"),
+        ];
+        let oidc = read(&all).unwrap().oidc.unwrap();
+        assert_eq!(oidc.issuer, "https://issuer.example/", "a slash at its end belongs to it");
+        assert_eq!(oidc.audiences, ["me", "you"]);
+        all.remove(1);
+        assert!(read(&all).unwrap_err().to_string().contains("ORRERY_OIDC_AUDIENCE"));
+        all.remove(0);
+        assert!(read(&all).unwrap_err().to_string().contains("ORRERY_OIDC_ISSUER"));
     }
 
     #[test]

@@ -68,6 +68,8 @@ ids! {
     AgentId = "ag_";
     /// A key, named without telling it.
     KeyId = "key_";
+    /// What a key opens, through all its rotations: the name stays when the key does not.
+    ConnectorId = "con_";
     /// A conversation. Callers may choose their own where the dialect lets them.
     SessionId = "sess_";
     /// An inbound webhook's settings.

@@ -29,6 +29,8 @@ WIDGET = "/api/widget/chat"
 WIDGET_CONFIG = "/api/widget/config"
 WIDGET_SCRIPT = "/api/widget/script"
 MCP = "/api/mcp/server"
+KEYS = "/api/mcp/keys"
+ISSUER, AUDIENCE = "https://issuer.example", "dashboard"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
 
@@ -40,7 +42,7 @@ def cloud(tmp_path_factory):
     try:
         deployment = Deployment(emulator, built_template(folder))
         started = time.monotonic()
-        deployment.deploy()
+        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE)
         print(f"\nfirst deployment: {time.monotonic() - started:.1f} s")
         deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32))
         deployment.command("apply", AGENTS)
@@ -51,7 +53,8 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS)
+    environment = {"ORRERY_OIDC_ISSUER": ISSUER, "ORRERY_OIDC_AUDIENCE": AUDIENCE}
+    server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS, environment)
     server.start()
     yield server
     server.stop()
@@ -128,6 +131,12 @@ BUFFERED = {
     ),
     "a widget's settings without a key": Case("WidgetConfig", WIDGET_CONFIG, "GET", key=None),
     "the widget's script": Case("WidgetScript", WIDGET_SCRIPT, "GET", agent=None),
+    "keys without an ID token": Case("McpKeys", KEYS, agent=None, body={}),
+    "keys with what is no ID token": Case("McpKeys", KEYS, "GET", agent=None, headers={"Authorization": "Bearer a.b.c"}),
+    "keys, asked by a browser": Case(
+        "McpKeys", KEYS, "OPTIONS", agent=None, headers={"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
+    ),
+    "keys, patched": Case("McpKeys", KEYS, "PATCH", agent=None),
 }
 
 STREAMING = {
@@ -241,10 +250,18 @@ RIGHTS = {
     "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
     "WidgetConfig": {"BatchGetItem": ["AGENT", "KEY", "TENANT"]},
     "WidgetScript": {},
+    "McpKeys": {
+        "BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
+        "GetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
+        "Query": ["TENANT"],
+        "PutItem": ["BUCKET", "KEY", "TENANT", "USER"],
+        "UpdateItem": ["BUCKET", "KEY", "TENANT", "USER"],
+        "DeleteItem": ["TENANT"],
+    },
     "Health": {},
 }
 ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
-ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"]
+ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT", "USER"]
 
 
 @pytest.mark.parametrize("function", RIGHTS)
@@ -272,6 +289,7 @@ def test_the_outputs_name_the_urls_to_register(cloud):
     assert cloud.outputs["WidgetUrl"] == f"{base}/api/widget/chat"
     assert cloud.outputs["WidgetScriptUrl"] == f"{base}/api/widget/script"
     assert cloud.outputs["McpUrl"] == f"{base}/api/mcp/server"
+    assert cloud.outputs["KeysUrl"] == f"{base}/api/mcp/keys"
     assert cloud.outputs["TableName"] == cloud.resources["Table"]
 
 

@@ -13,6 +13,7 @@ pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
     Ok(match name {
         "chat-completions" => chat_completions::routes(),
         "health" => health::routes(),
+        "mcp-keys" => mcp_keys::routes(),
         "mcp-server" => mcp_server::routes(),
         "models" => models::routes(),
         "webhook" => webhook::routes(),

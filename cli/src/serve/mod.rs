@@ -1,6 +1,7 @@
 //! `orrery serve`: every function of template.yaml behind one port of this machine, over a table in this process.
 
 mod functions;
+mod identity;
 mod log;
 mod openapi;
 mod page;
@@ -37,6 +38,7 @@ use crate::args::ServeArguments;
 use crate::error::CommandError;
 use crate::output;
 use crate::place::{Keeper, Place, SEALING_KEYS};
+use identity::PublishedIssuer;
 use page_keys::PageAgents;
 use routes::{Routes, RoutesError};
 
@@ -58,6 +60,8 @@ pub(crate) enum ServeError {
     Routes(#[from] RoutesError),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error("this machine's address is no URL")]
+    Url(#[source] url::ParseError),
     #[error("the API's description cannot be written")]
     OpenApi(#[source] serde_json::Error),
     #[error("the server stopped")]
@@ -88,9 +92,11 @@ pub(crate) fn describe() -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The application over this machine's table, with the secrets of the environment.
-fn app(config: Config, place: &Place) -> Result<App, CommandError> {
-    let mut config = Config { secret: None, ..config };
+/// The application over this machine's table, with the secrets of the environment. Where that names no identity
+/// provider, this machine is one.
+fn app(config: Config, place: &Place, issuer: Option<&PublishedIssuer>) -> Result<App, CommandError> {
+    let oidc = config.oidc.clone().or_else(|| issuer.map(PublishedIssuer::settings));
+    let mut config = Config { secret: None, oidc, ..config };
     // Its pages and their tools run on this machine; a page elsewhere must not reach it under a name of its own.
     config.mcp_allowed_origins.push("loopback".to_owned());
     if config.mcp_allowed_hosts.is_empty() {
@@ -109,19 +115,25 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let url = format!("http://{}", listener.local_addr().map_err(ServeError::Stopped)?);
     let place = Place::machine(&arguments.data).await?;
     start::apply(&place, arguments.agents).await?;
-    let app = app(config, &place)?;
+    let issuer = match config.oidc {
+        Some(_) => None,
+        None => {
+            place.issuer()?.map(|issuer| PublishedIssuer::new(&issuer, &url)).transpose().map_err(ServeError::Url)?
+        }
+    };
+    let app = app(config, &place, issuer.as_ref())?;
     let routes = Routes::of_template().map_err(ServeError::Routes)?;
     let page = PageAgents::new(place.clone());
     output::data(&format!("listening on {url}"));
     start::tell(&place, &url, &page).await?;
-    let router = router(Server::new(routes, page, &app)?);
+    let router = router(Server::new(routes, page, &app)?, issuer);
     tokio::select! {
         stopped = serve(listener, router, app.tasks()) => Ok(stopped?),
         () = sweep(&place) => Ok(()),
     }
 }
 
-fn router(server: Server) -> Router {
+fn router(server: Server, issuer: Option<PublishedIssuer>) -> Router {
     Router::new()
         .route("/", get(start_page))
         .route(
@@ -132,6 +144,7 @@ fn router(server: Server) -> Router {
         .route("/docs/{file}", get(viewer::file))
         .fallback(dispatch)
         .with_state(Arc::new(server))
+        .merge(issuer.map(PublishedIssuer::routes).unwrap_or_default())
         .layer(from_fn(log::requests))
 }
 

@@ -66,8 +66,9 @@ impl PageAgents {
             agent: agent.id.clone(),
             kind: Kind::Widget,
             name: NAME.to_owned(),
+            description: String::new(),
             scopes: Vec::new(),
-            expires_in: None,
+            expires_at: None,
             origins: Vec::new(),
             requests_per_minute: None,
         };

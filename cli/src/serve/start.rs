@@ -73,8 +73,9 @@ async fn first_key(place: &Place, agents: &[AgentItem]) -> Result<Option<PlainKe
         agent: first.id.clone(),
         kind: Kind::Server,
         name: "first start".to_owned(),
+        description: String::new(),
         scopes: Vec::new(),
-        expires_in: None,
+        expires_at: None,
         origins: Vec::new(),
         requests_per_minute: None,
     };

@@ -4,3 +4,4 @@
 mod commands;
 mod kit;
 mod serve;
+mod tenants;

@@ -37,7 +37,7 @@ async fn a_revoked_key_stops_at_once() {
 #[tokio::test]
 async fn a_key_expires_to_the_second() {
     let api = api().await;
-    let new = NewKey { expires_in: Some(Duration::from_secs(60)), ..plain_key(&api.agent) };
+    let new = NewKey { expires_at: Some(api.bench.clock.now() + Duration::from_secs(60)), ..plain_key(&api.agent) };
     let (key, _) = api.bench.new_key(new).await;
     api.bench.wait(Duration::from_secs(59));
     assert_eq!(api.post_as(&key, &hello()).await.status, StatusCode::OK);

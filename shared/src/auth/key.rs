@@ -69,10 +69,7 @@ impl Presented {
     /// SDKs always send a bearer of some kind, so that one which is no key of ours does not hide the query's.)
     #[must_use]
     pub fn from_request(authorization: Option<&str>, query: Option<&str>) -> Self {
-        let bearer = authorization.and_then(|value| {
-            let (scheme, token) = value.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-        });
+        let bearer = authorization.and_then(bearer).map(str::to_owned);
         let from_query = query.and_then(|query| {
             url::form_urlencoded::parse(query.as_bytes())
                 .find(|(name, _)| name == "key")
@@ -87,6 +84,13 @@ impl Presented {
     pub const fn hash(&self) -> Option<&KeyHash> {
         self.0.as_ref()
     }
+}
+
+/// The token of an `Authorization` header's value, if it is a bearer.
+#[must_use]
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// What a key is for.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Kind, PlainKey, Scope};
 use crate::clock::Clock;
-use crate::id::{AgentId, KeyId, TenantId};
+use crate::id::{AgentId, ConnectorId, KeyId, TenantId};
+use crate::limit::PlanLimit;
 use crate::store::{KeyItem, Store, StoreError};
 
 /// A key to be made.
@@ -16,10 +19,12 @@ pub struct NewKey {
     pub kind: Kind,
     /// A person's name for it.
     pub name: String,
+    /// What it is for, in a person's words.
+    pub description: String,
     /// Which of its kind's parts of the API; all where the list is empty.
     pub scopes: Vec<Scope>,
-    /// How long it works; for ever where it is not set.
-    pub expires_in: Option<Duration>,
+    /// When it stops to work; never where it is not set.
+    pub expires_at: Option<Timestamp>,
     /// From which origins it works; from all where the list is empty.
     pub origins: Vec<String>,
     /// Requests a minute of its own.
@@ -35,6 +40,9 @@ pub enum KeyringError {
     /// It is disabled: revoked, or another took its place.
     #[error("the key is disabled already")]
     Disabled,
+    /// The plan has no room for another.
+    #[error(transparent)]
+    Plan(#[from] PlanLimit),
     /// The system gives no randomness.
     #[error("no randomness is to be had")]
     NoRandomness,
@@ -42,6 +50,9 @@ pub enum KeyringError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// How often a connector's key is looked up anew that is rotated in between.
+const TRIES: u32 = 5;
 
 /// The keys of a tenant.
 #[derive(Clone, Debug)]
@@ -63,31 +74,48 @@ impl Keyring {
     /// # Errors
     /// Where the table does not take it.
     pub async fn create(&self, new: NewKey) -> Result<(PlainKey, KeyItem), KeyringError> {
+        let (plain, item) = self.draft(new)?;
+        self.store.put_key(&item).await?;
+        Ok((plain, item))
+    }
+
+    /// Makes a key where the plan has room for another connector; `None` is room without end.
+    ///
+    /// # Errors
+    /// [`KeyringError::Plan`] where it has not.
+    pub async fn create_within(&self, new: NewKey, most: Option<u32>) -> Result<(PlainKey, KeyItem), KeyringError> {
+        let Some(most) = most else { return self.create(new).await };
+        let (plain, item) = self.draft(new)?;
+        if self.store.put_key_within(&item, most, self.clock.now_ms()).await? {
+            Ok((plain, item))
+        } else {
+            Err(PlanLimit::Connectors(most).into())
+        }
+    }
+
+    fn draft(&self, new: NewKey) -> Result<(PlainKey, KeyItem), KeyringError> {
         let now = self.clock.now_ms();
-        let item = KeyItem {
+        fresh(KeyItem {
             hash: String::new(),
             id: KeyId::generate(),
             tenant: self.tenant.clone(),
             agent: new.agent,
             kind: new.kind.name().to_owned(),
+            connector: ConnectorId::generate(),
             name: new.name,
+            description: new.description,
             prefix: String::new(),
             enabled: true,
             scopes: new.scopes.iter().map(|scope| scope.name().to_owned()).collect(),
             origins: new.origins,
             requests_per_minute: new.requests_per_minute,
             created_at: now,
-            expires_at: new
-                .expires_in
-                .map(|time| now.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))),
+            expires_at: new.expires_at.map(Timestamp::as_millisecond),
             last_used_at: None,
             rotated_to: None,
             rotated_at: None,
             revoked_at: None,
-        };
-        let (plain, item) = fresh(item)?;
-        self.store.put_key(&item).await?;
-        Ok((plain, item))
+        })
     }
 
     /// All keys of an agent, disabled ones too, the oldest first.
@@ -104,15 +132,48 @@ impl Keyring {
     /// [`KeyringError::Disabled`] where it does not work any more: of many rotations at once, one wins.
     pub async fn rotate(&self, agent: &AgentId, key: &KeyId) -> Result<(PlainKey, KeyItem), KeyringError> {
         let old = self.find(agent, key).await?;
+        self.replace(old, Duration::ZERO).await
+    }
+
+    /// Puts a new key in the place of the one that stands in this connector, which works for the time of `grace` yet.
+    ///
+    /// # Errors
+    /// [`KeyringError::Disabled`] where it does not work any more: of many rotations at once, one wins.
+    pub async fn rotate_connector(
+        &self,
+        agent: &AgentId,
+        connector: &ConnectorId,
+        grace: Duration,
+    ) -> Result<(PlainKey, KeyItem), KeyringError> {
+        let old = self.standing_in(agent, connector).await?.ok_or(KeyringError::Missing)?;
+        self.replace(old, grace).await
+    }
+
+    async fn replace(&self, old: KeyItem, grace: Duration) -> Result<(PlainKey, KeyItem), KeyringError> {
         let now = self.clock.now_ms();
+        if !old.enabled || old.expires_at.is_some_and(|at| at <= now) {
+            return Err(KeyringError::Disabled);
+        }
         let (plain, new) = fresh(KeyItem {
             id: KeyId::generate(),
             enabled: true,
             created_at: now,
             last_used_at: None,
+            rotated_to: None,
+            rotated_at: None,
             ..old.clone()
         })?;
-        if self.store.rotate_key(&old, &new, now).await? { Ok((plain, new)) } else { Err(KeyringError::Disabled) }
+        let until = (!grace.is_zero()).then(|| later(now, grace).min(old.expires_at.unwrap_or(i64::MAX)));
+        let is_won = self.store.rotate_key(&old, &new, now, until).await?;
+        if is_won { Ok((plain, new)) } else { Err(KeyringError::Disabled) }
+    }
+
+    /// The key that stands in a connector, read consistently.
+    async fn standing_in(&self, agent: &AgentId, connector: &ConnectorId) -> Result<Option<KeyItem>, KeyringError> {
+        match self.store.connector(&self.tenant, connector).await? {
+            Some(found) if found.agent == *agent => Ok(self.store.key(&self.tenant, &found.key_hash).await?),
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// Stops a key from working, at once and for good.
@@ -124,11 +185,39 @@ impl Keyring {
         if self.store.revoke_key(&key, self.clock.now_ms()).await? { Ok(()) } else { Err(KeyringError::Disabled) }
     }
 
+    /// Stops every key of a connector from working, at once and for good: the one that stands in it, and those before
+    /// it whose grace has not ended. Nothing happens where none works any more.
+    ///
+    /// # Errors
+    /// [`KeyringError::Missing`] where there never was such a connector.
+    pub async fn delete_connector(&self, agent: &AgentId, connector: &ConnectorId) -> Result<(), KeyringError> {
+        let mut is_known = false;
+        for _ in 0..TRIES {
+            let Some(key) = self.standing_in(agent, connector).await? else { break };
+            is_known = true;
+            if self.store.revoke_key(&key, self.clock.now_ms()).await? {
+                break;
+            }
+        }
+        for key in self.list(agent).await?.into_iter().filter(|key| key.connector == *connector) {
+            is_known = true;
+            if key.enabled {
+                self.store.revoke_key(&key, self.clock.now_ms()).await?;
+            }
+        }
+        if is_known { Ok(()) } else { Err(KeyringError::Missing) }
+    }
+
     async fn find(&self, agent: &AgentId, key: &KeyId) -> Result<KeyItem, KeyringError> {
         let keys = self.store.keys(&self.tenant, agent).await?;
         let found = keys.into_iter().find(|found| found.id == *key).ok_or(KeyringError::Missing)?;
         if found.enabled { Ok(found) } else { Err(KeyringError::Disabled) }
     }
+}
+
+/// A time in milliseconds, so much later.
+fn later(now_ms: i64, by: Duration) -> i64 {
+    now_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Gives the item a text, and the text's hash.

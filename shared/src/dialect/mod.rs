@@ -52,6 +52,9 @@ impl Dialect {
             Self::OpenAi => json(status, &openai::ErrorResponse::from(error)),
             Self::Mcp => mcp::refusal(status, error, call),
         };
+        if error.kind == ErrorKind::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: who waits as long as told is let in.
             let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();

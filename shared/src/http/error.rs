@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use crate::auth::{AuthError, SignatureError};
+use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
 use crate::limit::{LimitError, PlanLimit, RateStatus};
 use crate::session::SessionError;
 use crate::store::StoreError;
@@ -146,6 +146,51 @@ impl From<AuthError> for ApiError {
     }
 }
 
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Token(error) => error.into(),
+            UserError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        use ErrorKind::{Unauthenticated, Unavailable};
+        match error {
+            TokenError::Missing => {
+                Self::new(Unauthenticated, "Missing ID token. Use Bearer header.").code("token_missing")
+            }
+            TokenError::Invalid(_) => Self::new(Unauthenticated, "Invalid ID token.").code("invalid_token"),
+            TokenError::Expired => Self::new(Unauthenticated, "ID token has expired.").code("token_expired"),
+            TokenError::NotConfigured => {
+                Self::new(Unavailable, "Sign-in is not configured on this deployment.").code("sign_in_not_configured")
+            }
+            TokenError::Unavailable => {
+                Self::new(Unavailable, "The identity provider does not answer. Please try again.")
+                    .code("identity_provider_unavailable")
+                    .retry_after(Duration::from_secs(2))
+            }
+        }
+    }
+}
+
+impl From<KeyringError> for ApiError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Missing => Self::new(ErrorKind::NotFound, "Server not found.").code("server_not_found"),
+            KeyringError::Disabled => {
+                let message = "The key does not work any more, or another request is rotating it.";
+                Self::new(ErrorKind::Conflict, message).code("key_disabled")
+            }
+            KeyringError::Plan(limit) => limit.into(),
+            KeyringError::NoRandomness => Self::internal(error),
+            KeyringError::Store(source) => source.into(),
+        }
+    }
+}
+
 impl From<LimitError> for ApiError {
     fn from(error: LimitError) -> Self {
         match error {
@@ -162,7 +207,11 @@ impl From<LimitError> for ApiError {
 
 impl From<PlanLimit> for ApiError {
     fn from(limit: PlanLimit) -> Self {
-        Self::new(ErrorKind::OverPlan, limit.to_string()).code("quota_exceeded")
+        let code = match limit {
+            PlanLimit::Tokens(_) => "quota_exceeded",
+            PlanLimit::Connectors(_) => "connector_limit_reached",
+        };
+        Self::new(ErrorKind::OverPlan, limit.to_string()).code(code)
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::{ApiError, ErrorKind, InPath};
 use crate::admission::{Admission, Admissions};
-use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented};
+use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented, User, Users, bearer};
 use crate::dialect::Dialect;
-use crate::id::RequestId;
+use crate::id::{AgentId, RequestId};
 use crate::limit::RateStatus;
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement};
@@ -139,6 +139,17 @@ impl Exchange {
         Presented::from_request(authorization, self.parts.uri.query())
     }
 
+    /// The part of the URL behind the question mark.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// For the log: the agent that the request is about.
+    pub fn about_agent(&mut self, agent: &AgentId) {
+        self.agent = Some(agent.to_string());
+    }
+
     /// The `Origin` header. One that is no text counts as an origin that nobody allows.
     fn origin(&self) -> Option<&str> {
         self.parts.headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null"))
@@ -168,6 +179,18 @@ impl Exchange {
     #[must_use]
     pub fn check(&self, endpoint: Endpoint) -> Check {
         Check::key(self.presented(), endpoint).from_origin(self.origin())
+    }
+
+    /// Lets in who comes with an ID token, and takes their rate token; from here on the reply tells how their bucket
+    /// stands.
+    ///
+    /// # Errors
+    /// Where the ID token does not hold, or their bucket is empty.
+    pub async fn user(&mut self, users: &Users) -> Result<User, ApiError> {
+        let authorization = self.parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let user = users.identify(authorization.and_then(bearer)).await?;
+        self.rate = Some(users.take(&user).await?);
+        Ok(user)
     }
 
     /// Looks whether the caller can be let in; from here on the reply tells how its bucket stands.

@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{ApiError, ErrorKind};
@@ -67,15 +68,76 @@ impl<'a> Fields<'a> {
 
     /// One of these words, which must be there; the first one where it is wrong.
     pub fn word(&mut self, name: &str, words: &[&'static str]) -> &'static str {
-        match self.object.get(name) {
-            None => self.wrong(name, "Required"),
-            Some(Value::String(text)) => match words.iter().find(|word| *word == text) {
-                Some(word) => return word,
+        if !self.object.contains_key(name) {
+            self.wrong(name, "Required");
+        }
+        self.optional_word(name, words).or(words.first().copied()).unwrap_or_default()
+    }
+
+    /// One of these words, which may be there.
+    pub fn optional_word(&mut self, name: &str, words: &[&'static str]) -> Option<&'static str> {
+        match self.object.get(name)? {
+            Value::String(text) => match words.iter().find(|word| *word == text) {
+                Some(word) => return Some(word),
                 None => self.wrong(name, "Invalid enum value"),
             },
-            Some(other) => self.wrong(name, &format!("Expected string, received {}", kind(other))),
+            other => self.wrong(name, &format!("Expected string, received {}", kind(other))),
         }
-        words.first().copied().unwrap_or_default()
+        None
+    }
+
+    /// A whole number that may be there.
+    pub fn optional_integer(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.object.get(name)?;
+        let Some(number) = value.as_f64() else {
+            self.wrong(name, &format!("Expected number, received {}", kind(value)));
+            return None;
+        };
+        if number.fract() != 0.0 {
+            self.wrong(name, "Expected integer, received float");
+        } else if number < f64::from(*range.start()) {
+            self.wrong(name, &format!("Number must be greater than or equal to {}", range.start()));
+        } else if number > f64::from(*range.end()) {
+            self.wrong(name, &format!("Number must be less than or equal to {}", range.end()));
+        }
+        range.clone().contains(&(number as u32)).then_some(number as u32)
+    }
+
+    /// A moment as RFC 3339 writes it, which may be there.
+    pub fn optional_time(&mut self, name: &str) -> Option<Timestamp> {
+        let text = self.optional_string(name, 0..=64)?;
+        let time = text.parse().ok();
+        if time.is_none() {
+            self.wrong(name, "Invalid datetime");
+        }
+        time
+    }
+
+    /// A list of strings that may be there, each read by `read`, which says what is wrong with it.
+    pub fn optional_strings<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        read: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<Vec<T>> {
+        let value = self.object.get(name)?;
+        let Value::Array(list) = value else {
+            self.wrong(name, &format!("Expected array, received {}", kind(value)));
+            return None;
+        };
+        if list.len() > most {
+            self.wrong(name, &format!("Array must contain at most {most} element(s)"));
+            return None;
+        }
+        let mut items = Vec::with_capacity(list.len());
+        for (index, item) in list.iter().enumerate() {
+            match item.as_str().map(&read) {
+                Some(Ok(item)) => items.push(item),
+                Some(Err(why)) => self.wrong(&format!("{name}.{index}"), why),
+                None => self.wrong(&format!("{name}.{index}"), &format!("Expected string, received {}", kind(item))),
+            }
+        }
+        Some(items)
     }
 
     /// An object that may be there, of at most so many bytes of JSON.
@@ -124,7 +186,8 @@ impl<'a> Fields<'a> {
         if self.details.is_empty() { Ok(()) } else { Err(invalid(self.details)) }
     }
 
-    fn wrong(&mut self, name: &str, message: &str) {
+    /// Notes that a field is wrong in a way that the other methods do not see.
+    pub fn wrong(&mut self, name: &str, message: &str) {
         self.details.push(format!("{}{name}: {message}", self.path));
     }
 }
@@ -156,12 +219,20 @@ mod tests {
         fields.optional_list("history", 2, |item| {
             (item.word("role", &["user", "assistant"]), item.string("content", 0..=5))
         });
+        fields.optional_word("kind", &["server", "widget"]);
+        fields.optional_integer("limit", 1..=1000);
+        fields.optional_time("until");
+        fields.optional_strings("origins", 2, |text| if text == "x" { Ok(()) } else { Err("Invalid url") });
         fields.finish().err().map(|error| error.details).unwrap_or_default()
     }
 
     #[test]
     fn what_is_right_has_no_details() {
         assert!(read(r#"{"message":"héllo","extra":1,"history":[{"role":"user","content":""}]}"#).is_empty());
+        assert!(read(r#"{"message":"x","kind":"widget","limit":1000,"origins":["x"]}"#).is_empty());
+        for time in ["2027-01-31T00:00:00Z", "2027-01-31T00:00:00.000+01:00"] {
+            assert!(read(&format!(r#"{{"message":"x","until":"{time}"}}"#)).is_empty(), "{time}");
+        }
     }
 
     #[test]
@@ -182,6 +253,19 @@ mod tests {
             (r#"{"message":"x","history":[{},{},{}]}"#, "history: Array must contain at most 2 element(s)"),
             (r#"{"message":"x","history":[{"role":"system","content":""}]}"#, "history.0.role: Invalid enum value"),
             (r#"{"message":"x","history":[{"role":"user"}]}"#, "history.0.content: Required"),
+            (r#"{"message":"x","kind":"other"}"#, "kind: Invalid enum value"),
+            (r#"{"message":"x","kind":null}"#, "kind: Expected string, received null"),
+            (r#"{"message":"x","limit":"1"}"#, "limit: Expected number, received string"),
+            (r#"{"message":"x","limit":1.5}"#, "limit: Expected integer, received float"),
+            (r#"{"message":"x","limit":0}"#, "limit: Number must be greater than or equal to 1"),
+            (r#"{"message":"x","limit":-1e300}"#, "limit: Number must be greater than or equal to 1"),
+            (r#"{"message":"x","limit":1001}"#, "limit: Number must be less than or equal to 1000"),
+            (r#"{"message":"x","until":"tomorrow"}"#, "until: Invalid datetime"),
+            (r#"{"message":"x","until":7}"#, "until: Expected string, received number"),
+            (r#"{"message":"x","origins":"x"}"#, "origins: Expected array, received string"),
+            (r#"{"message":"x","origins":["x","y"]}"#, "origins.1: Invalid url"),
+            (r#"{"message":"x","origins":[7]}"#, "origins.0: Expected string, received number"),
+            (r#"{"message":"x","origins":["x","x","x"]}"#, "origins: Array must contain at most 2 element(s)"),
             ("[]", "Expected object, received array"),
             ("{", "Invalid JSON at line 1 column 1"),
         ] {

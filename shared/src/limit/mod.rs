@@ -6,4 +6,4 @@ mod plan;
 
 pub use bucket::{Rate, RateStatus, Verdict, take};
 pub use limiter::{Bucket, LimitError, Limiter};
-pub use plan::{Plan, PlanLimit, budget_left};
+pub use plan::{Plan, PlanLimit, UnknownPlan, budget_left};

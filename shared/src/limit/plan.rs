@@ -21,6 +21,9 @@ pub enum PlanLimit {
     /// The month's tokens are used up.
     #[error("Monthly token limit reached ({})", short(*.0))]
     Tokens(u64),
+    /// As many connectors work as the plan has.
+    #[error("Connector limit reached ({0})")]
+    Connectors(u32),
 }
 
 impl Plan {
@@ -34,7 +37,13 @@ impl Plan {
         }
     }
 
-    /// Keys at a time; `None` for no limit.
+    /// The plan of a tenant. One that is not stored, or whose plan is not known, is on the free one.
+    #[must_use]
+    pub fn of(tenant: Option<&TenantItem>) -> Self {
+        tenant.and_then(|tenant| tenant.plan.parse().ok()).unwrap_or(Self::Free)
+    }
+
+    /// Connectors at a time, each a key and those that take its place; `None` for no limit.
     #[must_use]
     pub const fn connectors(self) -> Option<u32> {
         match self {
@@ -73,14 +82,13 @@ impl FromStr for Plan {
     }
 }
 
-/// The tokens that the tenant has left this month; `None` for no limit. A tenant that is not stored, or whose plan is
-/// not known, is on the free one.
+/// The tokens that the tenant has left this month; `None` for no limit.
 ///
 /// # Errors
 /// Where none are left.
 pub fn budget_left(tenant: Option<&TenantItem>, usage: Option<UsageItem>) -> Result<Option<u64>, PlanLimit> {
-    let plan = tenant.and_then(|tenant| tenant.plan.parse().ok()).unwrap_or(Plan::Free);
-    let Some(limit) = tenant.and_then(|tenant| tenant.monthly_tokens).or_else(|| plan.monthly_tokens()) else {
+    let plans = Plan::of(tenant).monthly_tokens();
+    let Some(limit) = tenant.and_then(|tenant| tenant.monthly_tokens).or(plans) else {
         return Ok(None);
     };
     let used = usage.map_or(0, |usage| usage.input_tokens + usage.output_tokens);

@@ -1,11 +1,17 @@
 //! Keys, found by the SHA-256 of their text. The text itself is never here.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
 use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
+use super::turn::invalid;
 use super::{Store, StoreError};
-use crate::id::{AgentId, KeyId, TenantId};
+use crate::id::{AgentId, ConnectorId, KeyId, TenantId};
+
+/// How often a key is tried to be stored while others are, too.
+const ROOM_TRIES: u32 = 30;
+/// Why a key is not stored whose hash another has.
+const TAKEN: &str = "another key has this hash";
 
 /// A key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +26,15 @@ pub struct KeyItem {
     pub agent: AgentId,
     /// What it may be used on.
     pub kind: String,
+    /// What it stands for, through its rotations; a new one for a key that has none.
+    #[serde(default = "ConnectorId::generate")]
+    pub connector: ConnectorId,
     /// A person's name for it.
     #[serde(default)]
     pub name: String,
+    /// What it is for, in a person's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// The first characters of its text, to tell keys apart.
     pub prefix: String,
     /// Whether it works.
@@ -73,20 +85,52 @@ impl KeyItem {
 }
 
 impl Store {
-    /// Stores a new key.
+    /// Stores a new key, and the connector that it stands for.
     ///
     /// # Errors
     /// Where the table does not take it; two keys never share a hash.
     pub async fn put_key(&self, key: &KeyItem) -> Result<(), StoreError> {
-        self.client
-            .put_item()
+        let writes = vec![self.new_key(key)?, self.new_connector(key)?];
+        if self.transact(writes, key.id.as_str()).await? { Ok(()) } else { Err(StoreError::Refused(TAKEN.into())) }
+    }
+
+    /// Stores a new key where fewer than `most` of its tenant's connectors work; `false` where as many do already. Of
+    /// many at once, no more are stored than there is room for.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn put_key_within(&self, key: &KeyItem, most: u32, now_ms: i64) -> Result<bool, StoreError> {
+        for attempt in 0..ROOM_TRIES {
+            let found = self.connectors(&key.tenant, now_ms).await?;
+            if found.working >= most as usize {
+                return Ok(false);
+            }
+            let writes = vec![self.new_key(key)?, self.new_connector(key)?, self.one_more(&key.tenant, found.made)?];
+            if self.transact(writes, &format!("{}-{attempt}", key.id)).await? {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    fn new_key(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(key.item()?))
             .condition_expression("attribute_not_exists(pk) OR id = :id")
             .expression_attribute_values(":id", text(key.id.as_str()))
-            .send()
-            .await?;
-        Ok(())
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// A key of a tenant, by its hash.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn key(&self, tenant: &TenantId, hash: &str) -> Result<Option<KeyItem>, StoreError> {
+        let item: Option<KeyItem> = self.get(&key_key(hash)).await?;
+        Ok(item.filter(|key| key.tenant == *tenant))
     }
 
     /// All keys of an agent, the oldest first. The index may lag behind a write by a moment.
@@ -98,55 +142,61 @@ impl Store {
         Ok(keys.into_iter().filter(|key| key.tenant == *tenant).collect())
     }
 
-    /// Puts `new` in the place of `old` in one transaction. `false` where `old` is not enabled any more: of two
-    /// rotations at once, one wins.
+    /// Puts `new` in the place of `old` in one transaction; the old one works until `until`, or not any more. `false`
+    /// where `old` does not work, or another took its place already: of two rotations at once, one wins.
     ///
     /// # Errors
     /// Where the table does not take it.
-    pub async fn rotate_key(&self, old: &KeyItem, new: &KeyItem, now_ms: i64) -> Result<bool, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(new.item()?))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(|error| StoreError::Refused(Box::new(error)))?;
-        let disable = Update::builder()
+    pub async fn rotate_key(
+        &self,
+        old: &KeyItem,
+        new: &KeyItem,
+        now_ms: i64,
+        until: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key_key(&old.hash).attributes()))
-            .update_expression("SET enabled = :no, rotated_to = :to, rotated_at = :now")
-            .condition_expression("enabled = :yes AND tenant = :tenant")
-            .expression_attribute_values(":no", aws_sdk_dynamodb::types::AttributeValue::Bool(false))
-            .expression_attribute_values(":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .condition_expression("enabled = :yes AND tenant = :tenant AND attribute_not_exists(rotated_to)")
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .expression_attribute_values(":to", text(new.id.as_str()))
             .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":tenant", text(old.tenant.as_str()))
-            .build()
-            .map_err(|error| StoreError::Refused(Box::new(error)))?;
-        self.transact(
-            vec![TransactWriteItem::builder().update(disable).build(), TransactWriteItem::builder().put(put).build()],
-            new.id.as_str(),
-        )
-        .await
+            .expression_attribute_values(":tenant", text(old.tenant.as_str()));
+        let update = match until {
+            None => update
+                .update_expression("SET enabled = :no, rotated_to = :to, rotated_at = :now")
+                .expression_attribute_values(":no", AttributeValue::Bool(false)),
+            Some(until) => update
+                .update_expression("SET expires_at = :until, rotated_to = :to, rotated_at = :now")
+                .expression_attribute_values(":until", number(until)),
+        };
+        let retire = TransactWriteItem::builder().update(update.build().map_err(invalid)?).build();
+        let writes = vec![retire, self.new_key(new)?, self.next_of_connector(old, new)?];
+        self.transact(writes, new.id.as_str()).await
     }
 
-    /// Disables a key for good; `false` where it is not enabled.
+    /// Disables a key for good, and its connector with it unless another key took its place; `false` where the key is
+    /// not enabled.
     ///
     /// # Errors
     /// Where the table does not take it.
     pub async fn revoke_key(&self, key: &KeyItem, now_ms: i64) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .update_item()
+        let (place, delete) = match key.rotated_to {
+            None => ("attribute_not_exists(rotated_to)", Some(self.end_of_connector(key)?)),
+            Some(_) => ("attribute_exists(rotated_to)", None),
+        };
+        let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key_key(&key.hash).attributes()))
             .update_expression("SET enabled = :no, revoked_at = :now")
-            .condition_expression("enabled = :yes AND tenant = :tenant")
-            .expression_attribute_values(":no", aws_sdk_dynamodb::types::AttributeValue::Bool(false))
-            .expression_attribute_values(":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .condition_expression(format!("enabled = :yes AND tenant = :tenant AND {place}"))
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .expression_attribute_values(":now", number(now_ms))
             .expression_attribute_values(":tenant", text(key.tenant.as_str()))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+            .build()
+            .map_err(invalid)?;
+        let disable = TransactWriteItem::builder().update(update).build();
+        self.transact(std::iter::once(disable).chain(delete).collect(), KeyId::generate().as_str()).await
     }
 }

@@ -4,6 +4,9 @@
 //! |---|---|---|---|---|---|---|
 //! | tenant and its plan | `TENANT#<id>` | `TENANT` | | | | tenant |
 //! | a month's usage | `TENANT#<id>` | `USAGE#<yyyy-mm>` | | | | tenant |
+//! | how many connectors were made within a limit | `TENANT#<id>` | `CONNECTOR` | | | | connector |
+//! | connector: what a key opens, through its rotations | `TENANT#<id>` | `CONNECTOR#<id>` | | | the key's expiry | connector |
+//! | user, and the tenant that is theirs | `USER#<sha-256 of issuer and subject>` | `USER` | | | | user |
 //! | agent, with its inbound webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
 //! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<id>#KEY` | key id | | key |
 //! | rate bucket | `BUCKET#<identity>` | `BUCKET` | | | when full again | bucket |
@@ -17,6 +20,7 @@
 
 mod agent;
 mod bucket;
+mod connector;
 mod error;
 mod gate;
 mod idempotency;
@@ -26,9 +30,11 @@ mod session;
 mod table;
 mod tenant;
 mod turn;
+mod user;
 
 pub use agent::{AgentItem, InboundWebhook};
 pub use bucket::{BucketTake, BucketWrite};
+pub use connector::ConnectorItem;
 pub use error::StoreError;
 pub use gate::{Gate, GateRequest};
 pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
@@ -36,6 +42,7 @@ pub use key::KeyItem;
 pub use session::{LeaseOutcome, SessionItem, TurnItem};
 pub use tenant::{TenantItem, UsageItem};
 pub use turn::{TurnAbort, TurnCommit};
+pub use user::UserItem;
 
 use aws_sdk_dynamodb::Client;
 

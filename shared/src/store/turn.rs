@@ -237,6 +237,6 @@ impl Store {
     }
 }
 
-fn invalid(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
+pub(super) fn invalid(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
     StoreError::Refused(Box::new(error))
 }

@@ -4,7 +4,7 @@ use shared::id::{AgentId, KeyId, TenantId};
 use shared::store::{AgentItem, GateRequest, KeyItem, StoreError, TenantItem, UsageItem};
 use tokio::task::JoinSet;
 
-use super::{MONTH, NOW, Table, agent, key, webhook};
+use super::{MONTH, NOW, Table, agent, key, successor, webhook};
 
 #[tokio::test]
 async fn a_table_that_stands_already_is_left_as_it_is() {
@@ -52,7 +52,7 @@ async fn what_belongs_to_another_tenant_is_neither_returned_nor_changed() {
     assert!(!store.delete_agent(&ours, &item.id).await.unwrap());
     let as_ours = KeyItem { tenant: ours.clone(), ..their_key.clone() };
     assert!(!store.revoke_key(&as_ours, NOW).await.unwrap());
-    assert!(!store.rotate_key(&as_ours, &key(&ours, &item.id), NOW).await.unwrap());
+    assert!(!store.rotate_key(&as_ours, &successor(&as_ours), NOW, None).await.unwrap());
 
     assert_eq!(store.agents(&theirs).await.unwrap(), [item.clone()]);
     assert_eq!(store.keys(&theirs, &item.id).await.unwrap(), [their_key]);
@@ -120,8 +120,8 @@ async fn of_twenty_rotations_at_once_one_wins_and_leaves_one_key_that_works() {
     store.put_key(&old).await.unwrap();
     let mut rotations = JoinSet::new();
     for _ in 0..20 {
-        let (store, old, new) = (store.clone(), old.clone(), key(&tenant, &agent));
-        rotations.spawn(async move { store.rotate_key(&old, &new, NOW + 1).await.unwrap().then_some(new.id) });
+        let (store, old, new) = (store.clone(), old.clone(), successor(&old));
+        rotations.spawn(async move { store.rotate_key(&old, &new, NOW + 1, None).await.unwrap().then_some(new.id) });
     }
     let won: Vec<KeyId> = rotations.join_all().await.into_iter().flatten().collect();
     assert_eq!(won.len(), 1);
@@ -141,7 +141,7 @@ async fn a_key_is_revoked_once_and_cannot_be_rotated_then() {
     store.put_key(&old).await.unwrap();
     assert!(store.revoke_key(&old, NOW + 5).await.unwrap());
     assert!(!store.revoke_key(&old, NOW + 6).await.unwrap());
-    assert!(!store.rotate_key(&old, &key(&tenant, &agent), NOW + 7).await.unwrap());
+    assert!(!store.rotate_key(&old, &successor(&old), NOW + 7, None).await.unwrap());
     let keys = store.keys(&tenant, &agent).await.unwrap();
     assert_eq!(keys, [KeyItem { enabled: false, revoked_at: Some(NOW + 5), ..old.clone() }]);
     let same_text = KeyItem { id: KeyId::generate(), ..old };

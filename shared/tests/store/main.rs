@@ -5,13 +5,14 @@
 mod agents;
 mod buckets;
 mod claims;
+mod owners;
 mod sessions;
 mod table;
 mod turns;
 
 use std::collections::BTreeMap;
 
-use shared::id::{AgentId, KeyId, SessionId, TenantId, TraceId, WebhookId};
+use shared::id::{AgentId, ConnectorId, KeyId, SessionId, TenantId, TraceId, WebhookId};
 use shared::store::{AgentItem, InboundWebhook, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem};
 use table::Table;
 
@@ -52,7 +53,9 @@ fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
         tenant: tenant.clone(),
         agent: agent.clone(),
         kind: "server".to_owned(),
+        connector: ConnectorId::generate(),
         name: String::new(),
+        description: String::new(),
         prefix: "kpn_1234".to_owned(),
         enabled: true,
         scopes: Vec::new(),
@@ -65,6 +68,11 @@ fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
         rotated_at: None,
         revoked_at: None,
     }
+}
+
+/// A key that takes another's place.
+fn successor(old: &KeyItem) -> KeyItem {
+    KeyItem { connector: old.connector.clone(), ..key(&old.tenant, &old.agent) }
 }
 
 /// A conversation under test.

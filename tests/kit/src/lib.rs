@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod faults;
+mod issuer;
 
 pub use faults::{Fault, Faults, Moment, Strike};
+pub use issuer::Issuer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -226,8 +228,9 @@ pub fn plain_key(agent: &AgentId) -> NewKey {
         agent: agent.clone(),
         kind: Kind::Server,
         name: "test".to_owned(),
+        description: String::new(),
         scopes: Vec::new(),
-        expires_in: None,
+        expires_at: None,
         origins: Vec::new(),
         requests_per_minute: None,
     }
@@ -311,7 +314,7 @@ fn first_id(text: &str) -> Option<(usize, &'static str)> {
         tail.len() >= 26 && tail[..26].iter().all(u8::is_ascii_alphanumeric)
     };
     let places = |prefix: &'static str| text.match_indices(prefix).map(move |(at, _)| (at, prefix));
-    let prefixes = ["chatcmpl-", "sess_", "ag_", "wh_", "trace_", "req_", "key_"];
+    let prefixes = ["con_", "chatcmpl-", "sess_", "ag_", "wh_", "trace_", "req_", "key_"];
     prefixes.into_iter().flat_map(places).filter(|(at, prefix)| is_id(*at, prefix)).min_by_key(|(at, _)| *at)
 }
 
