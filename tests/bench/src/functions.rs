@@ -14,12 +14,13 @@ use crate::table::Mode;
 use crate::upstream::{PACED, Script, token};
 
 /// Each function with its event.
-const FUNCTIONS: [(&str, &str); 5] = [
+const FUNCTIONS: [(&str, &str); 6] = [
     ("health", "health"),
     ("models", "models"),
     ("chat-completions", "chat-completions-stream"),
     ("webhook", "webhook"),
     ("widget-chat", "widget-chat"),
+    ("mcp-server", "mcp-server"),
 ];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
@@ -123,6 +124,7 @@ pub(crate) async fn processor_time(stage: &Stage, requests: u32, figures: &mut F
         ("chat-completions", "chat-completions-stream", Some(0.5)),
         ("webhook", "webhook", Some(0.5)),
         ("widget-chat", "widget-chat", Some(0.5)),
+        ("mcp-server", "mcp-server", Some(0.5)),
     ] {
         let (kind, event) = (event, stage.event(event)?);
         let (mut running, _) = stage.start(name).await?;
