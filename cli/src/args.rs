@@ -207,7 +207,7 @@ pub(crate) enum KeyCommand {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// For servers: the OpenAI-compatible endpoint and the webhook. Secret
+    /// For servers: the OpenAI-compatible endpoint, the webhook and the MCP server. Secret
     Server,
     /// For web pages: the chat widget only. Public by nature
     Widget,

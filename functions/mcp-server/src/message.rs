@@ -10,7 +10,6 @@ const LARGEST_BATCH: usize = 20;
 const LONGEST_ID: usize = 1_000;
 
 /// What a body holds.
-#[derive(Debug)]
 pub(crate) enum Incoming {
     /// One message.
     One(Message),
@@ -19,7 +18,6 @@ pub(crate) enum Incoming {
 }
 
 /// A message.
-#[derive(Debug)]
 pub(crate) enum Message {
     /// It wants an answer.
     Call(Call),
@@ -32,7 +30,6 @@ pub(crate) enum Message {
 }
 
 /// A method and what it is given.
-#[derive(Debug)]
 pub(crate) struct Call {
     /// A string or a whole number, to be given back as it came.
     pub(crate) id: Value,

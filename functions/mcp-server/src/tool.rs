@@ -149,7 +149,6 @@ fn agent_info_output() -> Value {
 }
 
 /// The arguments of `kopern_chat`.
-#[derive(Debug)]
 pub(crate) struct ChatArguments {
     /// The message.
     pub(crate) message: String,

@@ -41,7 +41,7 @@ pub enum RpcCode {
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct RpcError {
     /// For programs.
     pub code: i32,
@@ -97,7 +97,7 @@ impl From<&ApiError> for RpcError {
 }
 
 /// The answer to a call.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct RpcResponse {
     /// Always `2.0`.
     jsonrpc: &'static str,
@@ -134,7 +134,7 @@ pub(super) fn refusal(status: StatusCode, error: &ApiError, call: &Value) -> Res
 }
 
 /// What a tool gave.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallToolResult {
     /// For the model that called it.
@@ -148,7 +148,7 @@ pub struct CallToolResult {
 }
 
 /// A piece of what a tool gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Content {
     /// Words.

@@ -14,7 +14,7 @@ use crate::table::Mode;
 use crate::upstream::{PACED, Script, token};
 
 /// Each function with its event.
-const FUNCTIONS: [(&str, &str); 7] = [
+const FUNCTIONS: [(&str, &str); 8] = [
     ("health", "health"),
     ("models", "models"),
     ("chat-completions", "chat-completions-stream"),
@@ -22,6 +22,7 @@ const FUNCTIONS: [(&str, &str); 7] = [
     ("widget-chat", "widget-chat"),
     ("widget-config", "widget-config"),
     ("widget-script", "widget-script"),
+    ("mcp-server", "mcp-server"),
 ];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
@@ -125,6 +126,7 @@ pub(crate) async fn processor_time(stage: &Stage, requests: u32, figures: &mut F
         ("chat-completions", "chat-completions-stream", Some(0.5)),
         ("webhook", "webhook", Some(0.5)),
         ("widget-chat", "widget-chat", Some(0.5)),
+        ("mcp-server", "mcp-server", Some(0.5)),
     ] {
         let (kind, event) = (event, stage.event(event)?);
         let (mut running, _) = stage.start(name).await?;
