@@ -79,8 +79,7 @@ impl From<&AgentDocument> for WidgetConfigResponse {
 
 /// Tells what the widget looks like.
 #[utoipa::path(
-    get, path = "/api/widget/config", tag = "widget",
-    params(("key" = Option<String>, Query, description = "The widget key, where it does not come as a bearer")),
+    get, path = "/api/widget/config", tag = "widget", operation_id = "getWidgetConfig",
     responses(
         (status = 200, body = WidgetConfigResponse),
         (status = 401, body = ErrorResponse), (status = 403, body = ErrorResponse), (status = 404, body = ErrorResponse),

@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// The chat widget, to be named by a page's script tag.
 #[utoipa::path(
-    get, path = "/api/widget/script", tag = "widget",
+    get, path = "/api/widget/script", tag = "widget", operation_id = "getWidgetScript", security(()),
     params(
         ("key" = Option<String>, Query, description = "Read by the script in the page, where the tag has no data-key"),
         ("v" = Option<String>, Query, description = "The version that is wanted, as the ETag names it; it is cached for good"),

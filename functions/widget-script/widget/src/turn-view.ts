@@ -68,13 +68,15 @@ export class TurnView {
 
   #tool() {
     const label = make("span");
-    const element = make("div", { class: "tool" }, icon(PICTURES.tool), label);
+    const element = make("div", { class: "tool" });
     let shown = "";
     const update = (part: Part) => {
       if (part.type !== "tool" || shown === part.state) return;
       shown = part.state;
       const words = { running: this.#texts.toolRunning, done: this.#texts.toolDone, failed: this.#texts.toolFailed };
+      const pictures = { running: PICTURES.tool, done: PICTURES.done, failed: PICTURES.close };
       label.textContent = fill(words[part.state], { tool: nameOf(part.name) });
+      element.replaceChildren(icon(pictures[part.state]), label);
       element.className = `tool ${part.state}`;
     };
     return { part: "tool" as const, element, update };
