@@ -7,7 +7,9 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, IdentityCache, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
 
@@ -218,6 +220,8 @@ fn dynamodb(config: &Config, transport: SharedHttpClient) -> aws_sdk_dynamodb::C
         .timeout_config(
             TimeoutConfig::builder().operation_attempt_timeout(TABLE_TRY).operation_timeout(TABLE_CALL).build(),
         )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(IdentityCache::no_cache())
         .http_client(transport);
     builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
     builder.set_credentials_provider(credentials(config));
