@@ -53,6 +53,10 @@ def test_what_widget_keys_open_answers_as_described(fuzzed, tmp_path):
     run(fuzzed, tmp_path, fuzzed.plain_key("fuzzed", "widget"), "--include-path-regex", "^/api/widget/")
 
 
+def test_what_id_tokens_open_answers_as_described(fuzzed, tmp_path):
+    run(fuzzed, tmp_path, fuzzed.command("token")["token"], "--include-path-regex", "^/api/mcp/keys")
+
+
 def test_the_description_is_the_committed_one_and_can_be_read_as_a_page(fuzzed):
     committed = (ROOT / "docs" / "openapi" / "kopern.json").read_text()
     served = httpx.get(fuzzed.url + "/openapi.json")
