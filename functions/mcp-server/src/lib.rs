@@ -15,7 +15,7 @@ use serde_json::Value;
 use shared::app::App;
 use shared::dialect::mcp::{RpcError, RpcResponse};
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
+use shared::http::{self, ApiError, Cors, Exchange, Method, Request, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -49,10 +49,10 @@ impl From<ApiError> for Failure {
 /// `server/discover`), a notification, or a batch of them.
 #[utoipa::path(
     post, path = "/api/mcp/server", tag = "mcp",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A call that comes again with the same key is answered, not repeated")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A call that comes again with the same key is answered, not repeated")),
     request_body(content = Object, description = "A message of JSON-RPC 2.0"),
     responses(
-        (status = 200, content((RpcResponse = "application/json"), (String = "text/event-stream"))),
+        (status = 200, content((RpcResponse = "application/json"), (http::Frame = "text/event-stream"))),
         (status = 202, description = "A notification is taken"),
         (status = 400, body = RpcResponse), (status = 401, body = RpcResponse), (status = 403, body = RpcResponse),
         (status = 404, body = RpcResponse), (status = 409, body = RpcResponse), (status = 413, body = RpcResponse),
