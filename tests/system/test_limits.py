@@ -39,7 +39,11 @@ def test_the_31st_call_of_a_minute_waits_as_long_as_it_is_told(own_orrery):
         assert [answer.status_code for answer in answers] == [200] * 30
         assert limits(answers[0])["remaining"] > limits(answers[-1])["remaining"]
         refused = ask(server, "limited", client)
-        assert time.monotonic() - started < 2, "too slow to show it: a token comes back every two seconds"
+        while refused.status_code == 200 and len(answers) < 100:
+            answers.append(refused)
+            refused = ask(server, "limited", client)
+        returned = (time.monotonic() - started) / 2
+        assert len(answers) <= 30 + returned, "a token comes back every two seconds, and not sooner"
         assert refused.status_code == 429 and limits(refused)["remaining"] == 0
         error = refused.json()["error"]
         assert error["message"] and {"type", "code", "param"} <= set(error)
