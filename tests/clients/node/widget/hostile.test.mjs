@@ -241,7 +241,7 @@ describe("the widget", () => {
       position: static !important; pointer-events: none !important; width: 1px !important; z-index: -1 !important; clip-path: inset(50%) !important; font: 3px serif !important;
       color: red !important; filter: blur(9px) !important; --accent: red !important; --text: red !important; animation: none !important }`;
     const look = async (head) => {
-      const page = await visit({ head });
+      const page = await visit({ head }, { reducedMotion: "reduce" });
       await open(page);
       await ask(page, "hi");
       const seen = await page.evaluate(() => {
@@ -265,7 +265,7 @@ describe("the widget", () => {
   it("needs of a strict policy no more than its script and its connection", async () => {
     const policy = (script) => `default-src 'none'; script-src ${script}; connect-src ${new URL(api.url).origin}; require-trusted-types-for 'script'; trusted-types 'none'`;
     for (const [script, tag] of [[new URL(api.url).origin, {}], ["'nonce-abc'", { nonce: "abc" }]]) {
-      const page = await visit({ headers: { "Content-Security-Policy": policy(script) } }, {}, tag);
+      const page = await visit({ headers: { "Content-Security-Policy": policy(script) } }, { reducedMotion: "reduce" }, tag);
       await open(page);
       assert.match(await ask(page, "hi"), /Hello/);
       const width = await panel(page).evaluate((element) => element.getBoundingClientRect().width);
@@ -417,7 +417,7 @@ describe("the widget", () => {
 
   it("fills a small screen, and says on its bubble that an answer came", async () => {
     api.reply = async ({ begin, response }) => (begin(), await pause(400), response.end(answer("late")));
-    const page = await visit({}, { viewport: PHONE, hasTouch: true, isMobile: true });
+    const page = await visit({}, { viewport: PHONE, hasTouch: true, isMobile: true, reducedMotion: "reduce" });
     await open(page);
     const { x, y, width, height } = await panel(page).evaluate((element) => element.getBoundingClientRect().toJSON());
     assert.deepEqual([x, y, width, height], [0, 0, PHONE.width, PHONE.height]);
