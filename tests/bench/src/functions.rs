@@ -24,6 +24,8 @@ const FUNCTIONS: [(&str, &str); 8] = [
     ("widget-script", "widget-script"),
     ("mcp-server", "mcp-server"),
 ];
+/// Those that never ask the model.
+const WITHOUT_A_TURN: [&str; 4] = ["health", "models", "widget-config", "widget-script"];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
 /// How many times hello's start a function's may take: 5 ms where hello takes 2.
@@ -157,7 +159,7 @@ pub(crate) async fn table_use(stage: &Stage, figures: &mut Figures) -> Outcome<(
             let event = in_session(&event, &reply.text())?;
             spent_by(stage, &mut running, "webhook in a session", &event, figures).await?;
         }
-        if name != "models" {
+        if !WITHOUT_A_TURN.contains(&name) {
             sequential_calls(stage, &mut running, name, &event, figures).await?;
         }
     }
