@@ -205,9 +205,7 @@ impl Variables<'_> {
                 None => Ok(None),
             };
         };
-        let audiences = self.text(audience).unwrap_or_default();
-        let audiences: Vec<String> =
-            audiences.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
+        let audiences = self.list(audience);
         if audiences.is_empty() {
             return Err(error(audience, "it is missing: without it, tokens made for others would be taken"));
         }

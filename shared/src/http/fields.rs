@@ -120,15 +120,7 @@ impl<'a> Fields<'a> {
         most: usize,
         read: impl Fn(&str) -> Result<T, &'static str>,
     ) -> Option<Vec<T>> {
-        let value = self.object.get(name)?;
-        let Value::Array(list) = value else {
-            self.wrong(name, &format!("Expected array, received {}", kind(value)));
-            return None;
-        };
-        if list.len() > most {
-            self.wrong(name, &format!("Array must contain at most {most} element(s)"));
-            return None;
-        }
+        let list = self.array(name, most)?;
         let mut items = Vec::with_capacity(list.len());
         for (index, item) in list.iter().enumerate() {
             match item.as_str().map(&read) {
@@ -155,15 +147,7 @@ impl<'a> Fields<'a> {
 
     /// A list of objects that may be there, each read by `read`.
     pub fn optional_list<T>(&mut self, name: &str, most: usize, read: impl Fn(&mut Fields<'_>) -> T) -> Option<Vec<T>> {
-        let value = self.object.get(name)?;
-        let Value::Array(list) = value else {
-            self.wrong(name, &format!("Expected array, received {}", kind(value)));
-            return None;
-        };
-        if list.len() > most {
-            self.wrong(name, &format!("Array must contain at most {most} element(s)"));
-            return None;
-        }
+        let list = self.array(name, most)?;
         let mut items = Vec::with_capacity(list.len());
         for (index, item) in list.iter().enumerate() {
             let path = format!("{}{name}.{index}", self.path);
@@ -184,6 +168,19 @@ impl<'a> Fields<'a> {
     /// Where anything was wrong: all of it.
     pub fn finish(self) -> Result<(), ApiError> {
         if self.details.is_empty() { Ok(()) } else { Err(invalid(self.details)) }
+    }
+
+    fn array(&mut self, name: &str, most: usize) -> Option<&'a [Value]> {
+        let value = self.object.get(name)?;
+        let Value::Array(list) = value else {
+            self.wrong(name, &format!("Expected array, received {}", kind(value)));
+            return None;
+        };
+        if list.len() > most {
+            self.wrong(name, &format!("Array must contain at most {most} element(s)"));
+            return None;
+        }
+        Some(list)
     }
 
     /// Notes that a field is wrong in a way that the other methods do not see.
