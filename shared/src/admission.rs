@@ -205,7 +205,7 @@ impl Admissions {
     }
 
     fn last_use(&self, caller: &Caller) -> Option<String> {
-        let key = caller.key();
+        let key = caller.key()?;
         let stale = key.last_used_at.is_none_or(|used| used + LAST_USE < self.clock.now_ms());
         stale.then(|| key.hash.clone())
     }

@@ -22,6 +22,7 @@ use crate::http::ApiError;
 use crate::limit::Limiter;
 use crate::model::{ModelSettings, Models};
 use crate::outbound;
+use crate::queue::Queue;
 use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
@@ -49,6 +50,7 @@ struct Parts {
     gatekeeper: Gatekeeper,
     admissions: Admissions,
     tasks: TaskTracker,
+    channels: Queue,
     turns: OnceLock<Turns>,
     users: OnceLock<Users>,
 }
@@ -103,6 +105,7 @@ impl App {
             gatekeeper: Gatekeeper::new(store.clone(), clock.clone()),
             admissions: Admissions::new(store.clone(), clock.clone(), limiter, sessions),
             tasks: TaskTracker::new(),
+            channels: Queue::in_process(clock.clone()),
             turns: OnceLock::new(),
             users: OnceLock::new(),
             config,
@@ -174,6 +177,24 @@ impl App {
             let oidc = self.0.config.oidc.clone();
             Users::new(oidc, self.0.client.clone(), self.0.store.clone(), self.0.clock.clone())
         })
+    }
+
+    /// What people sent on channels waits here.
+    #[must_use]
+    pub fn channels(&self) -> &Queue {
+        &self.0.channels
+    }
+
+    /// The client for services that the operator chose.
+    #[must_use]
+    pub fn client(&self) -> &reqwest::Client {
+        &self.0.client
+    }
+
+    /// The deployment's secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.secrets
     }
 
     /// The turns that run, to be waited for before the process ends.

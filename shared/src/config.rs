@@ -10,6 +10,9 @@ use url::{Host, Url};
 
 use crate::outbound::TlsRoots;
 
+/// How the names of variables end that hold secrets.
+const SECRETS: [&str; 3] = ["_API_KEY", "_SECRET", "_SEALING_KEYS"];
+
 /// Everything that can be set. The field's variable and its default stand beside it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -52,7 +55,7 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// How AWS is reached.
     pub aws: Aws,
-    /// The variables that hold secrets: `*_API_KEY` and `ORRERY_SEALING_KEYS`.
+    /// The variables that hold secrets: `*_API_KEY`, `*_SECRET` and `ORRERY_SEALING_KEYS`.
     pub secrets: BTreeMap<String, SecretString>,
 }
 
@@ -143,7 +146,7 @@ impl Config {
             aws: vars.aws(),
             secrets: all
                 .iter()
-                .filter(|(name, _)| name.ends_with("_API_KEY") || *name == "ORRERY_SEALING_KEYS")
+                .filter(|(name, _)| SECRETS.iter().any(|ending| name.ends_with(ending)) && *name != "ORRERY_SECRET")
                 .map(|(name, value)| (name.clone(), SecretString::from(value.clone())))
                 .collect(),
         })

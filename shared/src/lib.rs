@@ -21,6 +21,9 @@ pub mod auth;
 /// Says how much a caller may do.
 pub mod limit;
 
+/// Answers people on Slack, Telegram and WhatsApp.
+pub mod channel;
+
 /// Runs one message through model and tools.
 pub mod turn;
 

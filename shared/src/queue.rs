@@ -150,7 +150,12 @@ impl Queue {
     ///
     /// # Errors
     /// Where it is not taken.
-    pub fn send(&self, message: Message) -> Result<Sent, QueueError> {
+    #[expect(clippy::unused_async, reason = "a queue elsewhere is waited for")]
+    pub async fn send(&self, message: Message) -> Result<Sent, QueueError> {
+        self.put(message)
+    }
+
+    fn put(&self, message: Message) -> Result<Sent, QueueError> {
         let (now, settings) = (self.0.clock.now_ms(), &self.0.settings);
         if message.body.len() > LARGEST_BODY {
             return Err(QueueError::TooLarge);
@@ -363,7 +368,7 @@ mod tests {
     fn a_group_goes_one_by_one_in_order_and_groups_go_beside_each_other() {
         let (queue, _) = queue();
         for message in [message("a", "a1"), message("a", "a2"), message("b", "b1"), message("a", "a3")] {
-            assert_eq!(queue.send(message), Ok(Sent::Queued));
+            assert_eq!(queue.put(message), Ok(Sent::Queued));
         }
         let first = queue.try_receive();
         let other = queue.try_receive();
@@ -381,7 +386,7 @@ mod tests {
     fn messages_without_a_group_are_in_nobodys_way() {
         let (queue, _) = queue();
         for body in ["1", "2"] {
-            queue.send(Message { body: body.into(), ..Message::default() }).unwrap();
+            queue.put(Message { body: body.into(), ..Message::default() }).unwrap();
         }
         let deliveries = [queue.try_receive(), queue.try_receive()];
         assert_eq!(deliveries.each_ref().map(|delivery| body(delivery.as_ref())), [Some("1"), Some("2")]);
@@ -390,8 +395,8 @@ mod tests {
     #[test]
     fn what_is_not_acknowledged_comes_again_and_holds_its_group_till_then() {
         let (queue, clock) = queue();
-        queue.send(message("a", "a1")).unwrap();
-        queue.send(message("a", "a2")).unwrap();
+        queue.put(message("a", "a1")).unwrap();
+        queue.put(message("a", "a2")).unwrap();
         let late = queue.try_receive().unwrap();
         clock.advance(VISIBILITY - Duration::from_millis(1));
         assert!(queue.try_receive().is_none());
@@ -407,8 +412,8 @@ mod tests {
     #[test]
     fn failed_work_comes_again_when_it_was_told_to_and_ends_with_the_dead_letters() {
         let (queue, clock) = queue();
-        queue.send(message("a", "poison")).unwrap();
-        queue.send(message("a", "next")).unwrap();
+        queue.put(message("a", "poison")).unwrap();
+        queue.put(message("a", "next")).unwrap();
         for receives in 1..=2 {
             let delivery = queue.try_receive().unwrap();
             assert_eq!((delivery.message().body.as_str(), delivery.receives()), ("poison", receives));
@@ -424,30 +429,30 @@ mod tests {
     #[test]
     fn an_id_is_taken_once_in_five_minutes_even_when_its_message_is_done() {
         let (queue, clock) = queue();
-        assert_eq!(queue.send(named("x")), Ok(Sent::Queued));
+        assert_eq!(queue.put(named("x")), Ok(Sent::Queued));
         queue.try_receive().unwrap().acknowledge();
         clock.advance(DEDUPLICATION - Duration::from_millis(1));
-        assert_eq!(queue.send(named("x")), Ok(Sent::Duplicate));
-        assert_eq!(queue.send(named("y")), Ok(Sent::Queued));
+        assert_eq!(queue.put(named("x")), Ok(Sent::Duplicate));
+        assert_eq!(queue.put(named("y")), Ok(Sent::Queued));
         clock.advance(Duration::from_millis(1));
-        assert_eq!(queue.send(named("x")), Ok(Sent::Queued));
+        assert_eq!(queue.put(named("x")), Ok(Sent::Queued));
     }
 
     #[test]
     fn a_queue_that_is_full_says_so_and_leaves_the_id_free() {
         let (queue, clock) = queue();
         for number in 0..4 {
-            queue.send(named(&number.to_string())).unwrap();
+            queue.put(named(&number.to_string())).unwrap();
         }
-        assert_eq!(queue.send(named("x")), Err(QueueError::Full));
+        assert_eq!(queue.put(named("x")), Err(QueueError::Full));
         queue.try_receive().unwrap().acknowledge();
-        assert_eq!(queue.send(named("x")), Ok(Sent::Queued));
+        assert_eq!(queue.put(named("x")), Ok(Sent::Queued));
         queue.try_receive().unwrap().acknowledge();
-        assert_eq!(queue.send(named("y")), Err(QueueError::Full), "five ids are remembered");
+        assert_eq!(queue.put(named("y")), Err(QueueError::Full), "five ids are remembered");
         clock.advance(DEDUPLICATION);
-        assert_eq!(queue.send(named("y")), Ok(Sent::Queued));
+        assert_eq!(queue.put(named("y")), Ok(Sent::Queued));
         let large = Message { body: "x".repeat(LARGEST_BODY + 1), ..Message::default() };
-        assert_eq!(queue.send(large), Err(QueueError::TooLarge));
+        assert_eq!(queue.put(large), Err(QueueError::TooLarge));
     }
 
     #[tokio::test]
@@ -459,23 +464,23 @@ mod tests {
             receivers.spawn(async move { queue.receive().await.map(|delivery| delivery.message().body.clone()) });
         }
         tokio::task::yield_now().await;
-        queue.send(message("a", "a1")).unwrap();
-        queue.send(message("b", "b1")).unwrap();
+        queue.put(message("a", "a1")).unwrap();
+        queue.put(message("b", "b1")).unwrap();
         let mut received = [receivers.join_next().await, receivers.join_next().await]
             .map(|outcome| outcome.unwrap().unwrap().unwrap());
         received.sort();
         assert_eq!(received, ["a1", "b1"]);
         queue.close();
         assert_eq!(receivers.join_next().await.unwrap().unwrap(), None);
-        assert_eq!(queue.send(named("x")), Err(QueueError::Closed));
+        assert_eq!(queue.put(named("x")), Err(QueueError::Closed));
     }
 
     #[tokio::test]
     async fn a_waiting_receiver_wakes_up_when_a_group_is_free_and_when_a_timeout_has_passed() {
         let settings = QueueSettings { visibility: Duration::from_millis(20), ..QueueSettings::default() };
         let queue = Queue::with(Clock::system(), settings);
-        queue.send(message("a", "a1")).unwrap();
-        queue.send(message("a", "a2")).unwrap();
+        queue.put(message("a", "a1")).unwrap();
+        queue.put(message("a", "a2")).unwrap();
         let _forgotten = queue.receive().await.unwrap();
         let again = queue.receive().await.unwrap();
         assert_eq!((again.message().body.as_str(), again.receives()), ("a1", 2));
@@ -486,7 +491,7 @@ mod tests {
     #[test]
     fn nothing_shows_what_a_message_says() {
         let (queue, _) = queue();
-        queue.send(message("a", "a secret")).unwrap();
+        queue.put(message("a", "a secret")).unwrap();
         let delivery = queue.try_receive().unwrap();
         assert!(!format!("{queue:?} {delivery:?}").contains("secret"));
     }

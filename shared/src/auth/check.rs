@@ -30,15 +30,25 @@ pub enum Endpoint {
     WidgetConfig,
     /// The MCP server.
     McpServer,
+    /// The dashboard's chat, for users.
+    AgentChat,
+    /// A Slack bot's worker.
+    Slack,
+    /// A Telegram bot's worker.
+    Telegram,
+    /// A WhatsApp number's worker.
+    WhatsApp,
 }
 
 impl Endpoint {
-    const fn scope(self) -> Scope {
+    /// What a key needs to open it; no key opens what is for users and channels.
+    const fn scope(self) -> Option<Scope> {
         match self {
-            Self::ChatCompletions | Self::Models => Scope::Chat,
-            Self::Webhook => Scope::Webhook,
-            Self::WidgetChat | Self::WidgetConfig => Scope::Widget,
-            Self::McpServer => Scope::Mcp,
+            Self::ChatCompletions | Self::Models => Some(Scope::Chat),
+            Self::Webhook => Some(Scope::Webhook),
+            Self::WidgetChat | Self::WidgetConfig => Some(Scope::Widget),
+            Self::McpServer => Some(Scope::Mcp),
+            Self::AgentChat | Self::Slack | Self::Telegram | Self::WhatsApp => None,
         }
     }
 
@@ -52,6 +62,10 @@ impl Endpoint {
             Self::WidgetChat => "widget",
             Self::WidgetConfig => "widget-config",
             Self::McpServer => "mcp",
+            Self::AgentChat => "chat",
+            Self::Slack => "slack",
+            Self::Telegram => "telegram",
+            Self::WhatsApp => "whatsapp",
         }
     }
 
@@ -81,13 +95,15 @@ impl Endpoint {
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
             Self::McpServer => own.mcp.unwrap_or(30),
+            Self::AgentChat => 30,
+            Self::Slack | Self::Telegram | Self::WhatsApp => 15,
             Self::WidgetConfig => return None,
         };
         Some(Rate::per_minute(requests))
     }
 }
 
-/// Who calls. Only a [`Check`] makes one.
+/// Who calls. Only a [`Check`] or a [`Vouched`] makes one.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who pays.
@@ -104,14 +120,14 @@ pub struct Caller {
     pub buckets: Vec<(Bucket, Option<i64>)>,
     /// The request that came with the same idempotency key.
     pub earlier: Option<IdempotencyItem>,
-    key: KeyItem,
+    key: Option<KeyItem>,
 }
 
 impl Caller {
-    /// The key that opened the door.
+    /// The key that opened the door, if one did.
     #[must_use]
-    pub const fn key(&self) -> &KeyItem {
-        &self.key
+    pub const fn key(&self) -> Option<&KeyItem> {
+        self.key.as_ref()
     }
 }
 
@@ -280,7 +296,7 @@ impl Check {
             budget,
             buckets,
             earlier,
-            key,
+            key: Some(key),
         })
     }
 
@@ -294,7 +310,7 @@ impl Check {
         if self.agent.as_ref().is_some_and(|agent| *agent != key.agent) {
             return Err(AuthError::OtherAgent);
         }
-        let scope = self.endpoint.scope();
+        let scope = self.endpoint.scope().ok_or(AuthError::WrongKind)?;
         let of_its_kind = key.kind.parse::<Kind>().is_ok_and(|kind| kind.scopes().contains(&scope));
         let of_its_own = key.scopes.is_empty() || key.scopes.iter().any(|own| own == scope.name());
         if !of_its_kind || !of_its_own {
@@ -304,7 +320,7 @@ impl Check {
     }
 
     fn check_agent(&self, agent: &Agent) -> Result<(), AuthError> {
-        if self.endpoint.scope() != Scope::Widget {
+        if self.endpoint.scope() != Some(Scope::Widget) {
             return Ok(());
         }
         if !agent.document.widget.enabled {
@@ -317,6 +333,56 @@ impl Check {
         let Some(Asker(asker)) = &self.origin else { return Ok(()) };
         let is_among = |asker: &String| allowed.iter().any(|one| origin::normalise(one).as_ref() == Some(asker));
         if allowed.is_empty() || asker.as_ref().is_some_and(is_among) { Ok(()) } else { Err(AuthError::Origin) }
+    }
+}
+
+/// A caller for whom something else than a key speaks: a user's ID token, a channel's signature.
+#[derive(Clone, Debug)]
+pub struct Vouched<'a> {
+    /// Who pays.
+    pub tenant: &'a TenantId,
+    /// Whom they talk to.
+    pub agent: &'a AgentId,
+    /// By which endpoint.
+    pub endpoint: Endpoint,
+    /// Who is limited, within the endpoint: the user, the Slack team, the bot, the phone number.
+    pub identity: &'a str,
+    /// The request's idempotency key, or the platform's event.
+    pub idempotency: Option<&'a Idempotency>,
+}
+
+impl Vouched<'_> {
+    /// Asks for everything in one round trip, and decides.
+    ///
+    /// # Errors
+    /// Where the agent is gone, or another's.
+    pub async fn by(self, gatekeeper: &Gatekeeper) -> Result<Caller, AuthError> {
+        let now = gatekeeper.clock.now();
+        let identity = format!("{}#{}", self.endpoint.name(), self.identity);
+        let request = GateRequest {
+            key: None,
+            agent: Some(self.agent.clone()),
+            buckets: vec![identity.clone()],
+            tenant: Some((self.tenant.clone(), now.strftime("%Y-%m").to_string())),
+            idempotency: self.idempotency.map(|idempotency| idempotency.hash.clone()),
+        };
+        let gate = gatekeeper.store.read_gate(&request).await?;
+        let item = gate.agent.filter(|agent| agent.tenant == *self.tenant).ok_or(AuthError::NoAgent)?;
+        let agent = gatekeeper.agent(item)?;
+        let full_at = gate.buckets.first().copied().flatten();
+        let rate = self.endpoint.rate(&agent);
+        let is_live =
+            |earlier: &IdempotencyItem| earlier.tenant == *self.tenant && earlier.lapses_at > now.as_millisecond();
+        Ok(Caller {
+            tenant: self.tenant.clone(),
+            agent,
+            webhooks: Default::default(),
+            endpoint: self.endpoint,
+            budget: budget_left(gate.tenant.as_ref(), gate.usage),
+            buckets: rate.map(|rate| (Bucket { identity, rate }, full_at)).into_iter().collect(),
+            earlier: gate.idempotency.filter(is_live),
+            key: None,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ mod oidc;
 mod signature;
 pub mod user;
 
-pub use check::{AuthError, Caller, Check, Endpoint, Gatekeeper};
+pub use check::{AuthError, Caller, Check, Endpoint, Gatekeeper, Vouched};
 pub use idempotency::Idempotency;
 pub use key::{KeyHash, Kind, PlainKey, Presented, Scope, UnknownName, bearer};
 pub use keyring::{Keyring, KeyringError, NewKey};

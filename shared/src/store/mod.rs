@@ -12,6 +12,7 @@
 //! | rate bucket | `BUCKET#<identity>` | `BUCKET` | | | when full again | bucket |
 //! | session | `SESSION#<agent>#<id>` | `SESSION` | | | expiry | session |
 //! | turn of a session | `SESSION#<agent>#<id>` | `TURN#<number>` | | | expiry | session |
+//! | connection of a channel | `CHANNEL#<platform>#<its id there>` | `CHANNEL` | `AGENT#<id>#CHANNEL` | platform and id | | connection |
 //! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
 //!
 //! Every item but a bucket carries its tenant, and what belongs to another one is not returned. Times are milliseconds
@@ -20,6 +21,7 @@
 
 mod agent;
 mod bucket;
+mod connection;
 mod connector;
 mod error;
 mod gate;
@@ -34,6 +36,7 @@ mod user;
 
 pub use agent::{AgentItem, InboundWebhook};
 pub use bucket::{BucketTake, BucketWrite};
+pub use connection::ConnectionItem;
 pub use connector::ConnectorItem;
 pub use error::StoreError;
 pub use gate::{Gate, GateRequest};
