@@ -95,8 +95,8 @@ impl Endpoint {
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
             Self::McpServer => own.mcp.unwrap_or(30),
-            Self::AgentChat => 30,
-            Self::Slack | Self::Telegram | Self::WhatsApp => 15,
+            Self::AgentChat => own.chat.unwrap_or(30),
+            Self::Slack | Self::Telegram | Self::WhatsApp => own.channel.unwrap_or(15),
             Self::WidgetConfig => return None,
         };
         Some(Rate::per_minute(requests))

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::rounds::{Progress, Rounds};
 use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
 use crate::agent::Agent;
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::egress::Egress;
 use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
@@ -360,9 +360,4 @@ fn usage_item(progress: &Progress) -> UsageItem {
         turns: u64::from(usage.total() > 0),
         cost_micros,
     }
-}
-
-/// Whole milliseconds.
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
