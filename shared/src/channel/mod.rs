@@ -3,6 +3,10 @@
 //! A platform's *door* verifies an event and queues it as an [`Incoming`]; its [`Voice`] posts what is to be said. What
 //! stands between the two is the same for all of them.
 
+mod call;
+pub mod markdown;
+pub mod telegram;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
