@@ -3,6 +3,9 @@
 //! A platform's *door* verifies an event and queues it as an [`Incoming`]; its [`Voice`] posts what is to be said. What
 //! stands between the two is the same for all of them.
 
+mod call;
+pub mod markdown;
+pub mod telegram;
 mod words;
 mod worker;
 
@@ -20,7 +23,6 @@ use crate::app::App;
 use crate::auth::Endpoint;
 use crate::model::Message;
 use crate::queue;
-use crate::store::ConnectionItem;
 
 /// A platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -218,9 +220,9 @@ pub enum VoiceError {
 /// Where the credentials, or the message's place, are not of the platform's shape.
 fn voice(
     _app: &App,
-    connection: &ConnectionItem,
+    platform: Platform,
     _credentials: &SecretString,
     _incoming: &Incoming,
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
-    Err(format!("{} has no voice yet", connection.platform.name()).into())
+    Err(format!("{} has no voice yet", platform.name()).into())
 }

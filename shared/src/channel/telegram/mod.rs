@@ -1,0 +1,13 @@
+//! Telegram: its updates, its Bot API, and answers as its HTML. <https://core.telegram.org/bots/api>
+
+mod api;
+mod format;
+mod secret;
+mod update;
+mod voice;
+
+pub use api::{Bot, BotApi, BotToken, TelegramError, WebhookInfo};
+pub use format::{plain, posts};
+pub use secret::WebhookSecret;
+pub use update::{Addressee, incoming};
+pub use voice::TelegramVoice;
