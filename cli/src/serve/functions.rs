@@ -16,6 +16,8 @@ pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
         "mcp-keys" => mcp_keys::routes(),
         "mcp-server" => mcp_server::routes(),
         "models" => models::routes(),
+        "telegram-setup" => telegram_setup::routes(),
+        "telegram-webhook" => telegram_webhook::routes(),
         "webhook" => webhook::routes(),
         "widget-chat" => widget_chat::routes(),
         "widget-config" => widget_config::routes(),

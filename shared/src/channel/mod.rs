@@ -4,8 +4,11 @@
 //! stands between the two is the same for all of them.
 
 mod call;
+mod connector;
 pub mod markdown;
 pub mod telegram;
+
+pub use connector::room;
 
 use std::time::Duration;
 

@@ -1,0 +1,116 @@
+//! A bot's connection: what is kept of it, and how it is opened.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::api::{Bot, BotApi, BotToken};
+use super::voice::TelegramVoice;
+use super::{Addressee, WebhookSecret};
+use crate::channel::{Incoming, Platform};
+use crate::config::Config;
+use crate::id::{AgentId, TenantId};
+use crate::secret::{SealError, Sealer};
+use crate::store::ConnectionItem;
+
+/// A connection that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Its credentials do not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It is not of the shape that is written here.
+    #[error("the stored connection cannot be read")]
+    Malformed,
+}
+
+/// What is kept of a bot in the open.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct About {
+    /// Its name, without the `@`.
+    pub username: String,
+    /// Its name for people.
+    pub name: String,
+    /// The SHA-256 of its webhook's secret.
+    pub secret_hash: String,
+}
+
+/// A bot's connection to an agent, to be stored.
+///
+/// # Errors
+/// Where the token cannot be sealed.
+pub fn connection(
+    sealer: &Sealer,
+    (tenant, agent): (&TenantId, &AgentId),
+    (bot, token): (&Bot, &BotToken),
+    secret: &WebhookSecret,
+    now_ms: i64,
+) -> Result<ConnectionItem, SealError> {
+    let external = token.bot().to_owned();
+    let credentials = SecretString::from(json!({ "token": token.secret().expose_secret() }).to_string());
+    let mut about = Map::new();
+    about.insert("username".to_owned(), bot.username.clone().into());
+    about.insert("name".to_owned(), bot.first_name.clone().into());
+    about.insert("secret_hash".to_owned(), secret.hash().into());
+    Ok(ConnectionItem {
+        platform: Platform::Telegram,
+        sealed: sealer.seal(tenant, &ConnectionItem::purpose(Platform::Telegram, &external), &credentials)?,
+        external,
+        tenant: tenant.clone(),
+        agent: agent.clone(),
+        about,
+        created_at: now_ms,
+        updated_at: now_ms,
+    })
+}
+
+impl About {
+    /// What is kept of a connection's bot.
+    ///
+    /// # Errors
+    /// Where it is not a bot's connection.
+    pub fn of(connection: &ConnectionItem) -> Result<Self, ConnectionError> {
+        Self::deserialize(Value::Object(connection.about.clone())).map_err(|_| ConnectionError::Malformed)
+    }
+
+    /// The bot, as messages name it.
+    ///
+    /// # Errors
+    /// Where the connection's name is no bot's id.
+    pub fn addressee(&self, connection: &ConnectionItem) -> Result<Addressee<'_>, ConnectionError> {
+        let id = connection.external.parse().map_err(|_| ConnectionError::Malformed)?;
+        Ok(Addressee { id, username: &self.username })
+    }
+}
+
+/// The Bot API for a connection's bot.
+///
+/// # Errors
+/// Where the credentials do not open.
+pub fn open(
+    client: &reqwest::Client,
+    config: &Config,
+    sealer: &Sealer,
+    connection: &ConnectionItem,
+) -> Result<BotApi, ConnectionError> {
+    let purpose = ConnectionItem::purpose(connection.platform, &connection.external);
+    let opened = sealer.open(&connection.tenant, &purpose, &connection.sealed)?;
+    let credentials: Value = serde_json::from_str(opened.expose_secret()).map_err(|_| ConnectionError::Malformed)?;
+    let token = credentials["token"].as_str().and_then(BotToken::parse).ok_or(ConnectionError::Malformed)?;
+    Ok(BotApi::new(client.clone(), config.base_urls.get("telegram"), token))
+}
+
+/// The voice that answers a message.
+///
+/// # Errors
+/// Where the credentials do not open, or the message is none of Telegram's.
+pub fn voice(
+    client: &reqwest::Client,
+    config: &Config,
+    sealer: &Sealer,
+    connection: &ConnectionItem,
+    incoming: &Incoming,
+) -> Result<TelegramVoice, ConnectionError> {
+    let api = open(client, config, sealer, connection)?;
+    TelegramVoice::new(api, &incoming.place).map_err(|_| ConnectionError::Malformed)
+}
