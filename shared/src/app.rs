@@ -22,7 +22,7 @@ use crate::http::ApiError;
 use crate::limit::Limiter;
 use crate::model::{ModelSettings, Models};
 use crate::outbound;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueSettings, TableQueue};
 use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
@@ -33,6 +33,10 @@ use crate::turn::{TurnSettings, Turns};
 const TABLE_TRY: Duration = Duration::from_secs(2);
 /// How long a call of the table takes with all its tries, at most.
 const TABLE_CALL: Duration = Duration::from_secs(5);
+/// What people sent on channels waits in this queue of the table, where it does not in SQS.
+const CHANNELS: &str = "channels";
+/// A queue of the table. Whoever works on a message renews its hold, so that a crash costs seconds.
+const MACHINE: QueueSettings = QueueSettings { visibility: Duration::from_secs(9), most_receives: 10 };
 /// How long the table's connection may take to be opened ahead.
 const WARMING: Duration = Duration::from_millis(300);
 
@@ -98,6 +102,7 @@ impl App {
                 Secrets::manager(manager, name.clone(), config.secret_ttl, clock.clone())
             }
         };
+        let channels = Queue::Table(TableQueue::new(store.clone(), clock.clone(), CHANNELS, MACHINE));
         let limiter = Limiter::new(store.clone(), clock.clone());
         let sessions = Sessions::new(store.clone(), clock.clone(), config.session_ttl);
         Ok(Self(Arc::new(Parts {
@@ -105,7 +110,7 @@ impl App {
             gatekeeper: Gatekeeper::new(store.clone(), clock.clone()),
             admissions: Admissions::new(store.clone(), clock.clone(), limiter, sessions),
             tasks: TaskTracker::new(),
-            channels: Queue::in_process(clock.clone()),
+            channels,
             turns: OnceLock::new(),
             users: OnceLock::new(),
             config,

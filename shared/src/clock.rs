@@ -18,6 +18,12 @@ enum Source {
     Manual(Arc<AtomicI64>),
 }
 
+/// Whole milliseconds.
+#[must_use]
+pub fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Clock {
     /// The machine's clock.
     #[must_use]

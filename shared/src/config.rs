@@ -56,6 +56,9 @@ pub struct Config {
     pub metrics: Option<String>,
     /// Who vouches for users; where it is unset, no user is known.
     pub oidc: Option<Oidc>,
+    /// `ORRERY_CHANNELS_QUEUE` (unset): the URL of the SQS FIFO queue in which what people sent on channels waits; where
+    /// it is unset, that waits in the table.
+    pub channels_queue: Option<String>,
     /// How AWS is reached.
     pub aws: Aws,
     /// The variables that hold secrets: `*_API_KEY`, `*_SECRET` and `ORRERY_SEALING_KEYS`.
@@ -147,6 +150,7 @@ impl Config {
             log: log.unwrap_or_else(|| "info".to_owned()).to_lowercase(),
             metrics: vars.text("ORRERY_METRICS"),
             oidc: vars.oidc()?,
+            channels_queue: vars.text("ORRERY_CHANNELS_QUEUE"),
             aws: vars.aws(),
             secrets: all
                 .iter()

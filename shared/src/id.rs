@@ -76,6 +76,8 @@ ids! {
     WebhookId = "wh_";
     /// One turn, as it is traced and metered.
     TraceId = "trace_";
+    /// A message in a queue of the table, or one time that it was handed out.
+    MessageId = "msg_";
     /// One request, as the logs and `X-Request-Id` tell it.
     RequestId = "req_";
     /// An answer in OpenAI's shape.

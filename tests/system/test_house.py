@@ -16,16 +16,21 @@ Template.add_multi_constructor("!", lambda loader, tag, node: {tag: getattr(node
 
 
 def functions():
-    """Each function's binary with its logical name and its routes."""
+    """Each function's binary with its logical name, its routes and its queues."""
     resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
-    return {
-        resource["Metadata"]["BuildProperties"]["Binary"]: {
+    found = {}
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        events = resource["Properties"]["Events"].values()
+        api = [event["Properties"] for event in events if event["Type"] == "Api"]
+        found[resource["Metadata"]["BuildProperties"]["Binary"]] = {
             "name": name,
-            "routes": [event["Properties"]["Path"] for event in resource["Properties"]["Events"].values()],
-            "streams": {"ResponseTransferMode" in event["Properties"] for event in resource["Properties"]["Events"].values()},
+            "routes": [event["Path"] for event in api],
+            "streams": {"ResponseTransferMode" in event for event in api},
+            "queues": [event["Properties"]["Queue"] for event in events if event["Type"] == "SQS"],
         }
-        for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
-    }
+    return found
 
 
 def test_each_folder_is_a_function_of_the_template_with_its_name():
@@ -43,8 +48,11 @@ def test_each_event_is_one_of_its_functions_routes():
     for path in events:
         event = json.loads(path.read_text())
         binary = max((name for name in functions() if path.stem.startswith(name)), key=len)
-        assert event["resource"] in functions()[binary]["routes"]
-        assert event["requestContext"]["path"] == f"/{event['requestContext']['stage']}{event['path']}"
+        if functions()[binary]["queues"]:
+            assert all(record["eventSource"] == "aws:sqs" for record in event["Records"]), path
+        else:
+            assert event["resource"] in functions()[binary]["routes"]
+            assert event["requestContext"]["path"] == f"/{event['requestContext']['stage']}{event['path']}"
 
 
 def test_the_readme_names_every_route():
@@ -63,7 +71,10 @@ def test_cargo_lambda_watch_routes_as_the_template_does():
 def test_a_function_streams_exactly_where_its_routes_do():
     for binary, function in functions().items():
         source = (ROOT / "functions" / binary / "src" / "main.rs").read_text()
-        assert function["streams"] == {"run_streaming" in source}, binary
+        if function["queues"]:
+            assert "run_consumer" in source and not function["routes"], binary
+        else:
+            assert function["streams"] == {"run_streaming" in source}, binary
 
 
 def test_no_streamed_route_keeps_the_buffered_timeout():

@@ -11,6 +11,7 @@ use super::routes::RoutesError;
 /// Where there is no such function.
 pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
     Ok(match name {
+        "agent-chat" => agent_chat::routes(),
         "chat-completions" => chat_completions::routes(),
         "health" => health::routes(),
         "mcp-keys" => mcp_keys::routes(),

@@ -6,6 +6,7 @@ mod log;
 mod openapi;
 mod page;
 mod page_keys;
+mod pump;
 mod routes;
 mod start;
 mod viewer;
@@ -29,6 +30,7 @@ use embedded::EmbeddedDynamo;
 use shared::app::{App, AppError};
 use shared::config::Config;
 use shared::id::RequestId;
+use shared::queue::Queue;
 use shared::telemetry::{self, Audience};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -40,6 +42,7 @@ use crate::output;
 use crate::place::{Keeper, Place, SEALING_KEYS};
 use identity::PublishedIssuer;
 use page_keys::PageAgents;
+use pump::pump;
 use routes::{Routes, RoutesError};
 
 /// How long running turns may go on after the end was asked for.
@@ -130,6 +133,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     tokio::select! {
         stopped = serve(listener, router, app.tasks()) => Ok(stopped?),
         () = sweep(&place) => Ok(()),
+        () = work(&app) => Ok(()),
     }
 }
 
@@ -211,6 +215,13 @@ async fn end_asked() {
     tokio::select! {
         () = interrupt => {}
         () = terminate => {}
+    }
+}
+
+/// Works on what waits in the queues.
+async fn work(app: &App) {
+    match app.channels() {
+        Queue::Table(queue) => pump(app.clone(), queue.clone(), channel_worker::consume).await,
     }
 }
 

@@ -211,6 +211,7 @@ Resources:
         assert_eq!(routes.find("GET", "/api/health"), Some("health"));
         assert_eq!(routes.find("POST", "/api/agents/ag_1/v1/chat/completions"), Some("chat-completions"));
         assert_eq!(routes.find("GET", "/api/agents/ag_1/v1/models"), Some("models"));
+        assert_eq!(routes.find("POST", "/api/agents/ag_1/chat"), Some("agent-chat"));
         assert_eq!(routes.find("DELETE", "/api/mcp/keys"), Some("mcp-keys"));
         assert_eq!(routes.find("POST", "/api/webhook/ag_1"), Some("webhook"));
         assert_eq!(routes.find("OPTIONS", "/api/widget/chat"), Some("widget-chat"));

@@ -155,14 +155,10 @@ async fn answer_disconnect(app: &App, exchange: &mut Exchange) -> Result<Respons
 
 /// Has Telegram send nothing any more. A bot whose token does not hold any more is forgotten already.
 async fn forget(app: &App, bot: &ConnectionItem) -> Result<(), ApiError> {
-    let opened = telegram::open(app.client(), app.config(), &app.sealer().await?, bot);
-    let Ok(api) = opened.inspect_err(|error| {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            bot = bot.external,
-            "the bot's webhook is left as it is"
-        );
-    }) else {
+    let purpose = ConnectionItem::purpose(bot.platform, &bot.external);
+    let opened = app.sealer().await?.open(&bot.tenant, &purpose, &bot.sealed);
+    let Some(api) = opened.ok().and_then(|credentials| telegram::open(app, &credentials).ok()) else {
+        tracing::warn!(bot = bot.external, "a bot's token does not open: its webhook is left as it is");
         return Ok(());
     };
     match api.delete_webhook().await {

@@ -53,7 +53,7 @@ async fn receive(State(app): State<App>, request: Request) -> Response {
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
     if let Some(incoming) = read(app, exchange).await? {
         let message = incoming.to_message().map_err(ApiError::internal)?;
-        app.channels().send(message).await.map_err(busy)?;
+        app.channels().send(&message).await.map_err(busy)?;
     }
     Ok(dialect::json(StatusCode::OK, &TelegramWebhookResponse { ok: true }))
 }

@@ -128,6 +128,10 @@ pub struct RequestLimits {
     pub widget: Option<u32>,
     /// The MCP server's tool calls.
     pub mcp: Option<u32>,
+    /// The dashboard's chat, for each user.
+    pub chat: Option<u32>,
+    /// Each connected Slack team, Telegram bot or WhatsApp number.
+    pub channel: Option<u32>,
 }
 
 /// The chat widget of an agent.

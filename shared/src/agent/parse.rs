@@ -271,9 +271,16 @@ fn limits(field: &Field<'_>, problems: &mut Problems) -> Limits {
 }
 
 fn request_limits(field: &Field<'_>, problems: &mut Problems) -> RequestLimits {
-    let Some(group) = field.group(&["openai", "webhook", "widget", "mcp"], problems) else {
+    let Some(group) = field.group(&["openai", "webhook", "widget", "mcp", "chat", "channel"], problems) else {
         return RequestLimits::default();
     };
     let mut limit = |key| group.field(key).and_then(|field| field.whole(1..=1_000_000, problems));
-    RequestLimits { openai: limit("openai"), webhook: limit("webhook"), widget: limit("widget"), mcp: limit("mcp") }
+    RequestLimits {
+        openai: limit("openai"),
+        webhook: limit("webhook"),
+        widget: limit("widget"),
+        mcp: limit("mcp"),
+        chat: limit("chat"),
+        channel: limit("channel"),
+    }
 }

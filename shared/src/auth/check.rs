@@ -95,8 +95,8 @@ impl Endpoint {
             Self::Webhook => own.webhook.unwrap_or(60),
             Self::WidgetChat => own.widget.unwrap_or(20),
             Self::McpServer => own.mcp.unwrap_or(30),
-            Self::AgentChat => 30,
-            Self::Slack | Self::Telegram | Self::WhatsApp => 15,
+            Self::AgentChat => own.chat.unwrap_or(30),
+            Self::Slack | Self::Telegram | Self::WhatsApp => own.channel.unwrap_or(15),
             Self::WidgetConfig => return None,
         };
         Some(Rate::per_minute(requests))
@@ -367,7 +367,8 @@ impl Vouched<'_> {
             idempotency: self.idempotency.map(|idempotency| idempotency.hash.clone()),
         };
         let gate = gatekeeper.store.read_gate(&request).await?;
-        let item = gate.agent.filter(|agent| agent.tenant == *self.tenant).ok_or(AuthError::NoAgent)?;
+        let mut item = gate.agent.filter(|agent| agent.tenant == *self.tenant).ok_or(AuthError::NoAgent)?;
+        let webhooks = std::mem::take(&mut item.webhooks);
         let agent = gatekeeper.agent(item)?;
         let full_at = gate.buckets.first().copied().flatten();
         let rate = self.endpoint.rate(&agent);
@@ -376,7 +377,7 @@ impl Vouched<'_> {
         Ok(Caller {
             tenant: self.tenant.clone(),
             agent,
-            webhooks: Default::default(),
+            webhooks,
             endpoint: self.endpoint,
             budget: budget_left(gate.tenant.as_ref(), gate.usage),
             buckets: rate.map(|rate| (Bucket { identity, rate }, full_at)).into_iter().collect(),

@@ -16,9 +16,24 @@ const REQUESTS: u32 = 60;
 #[derive(Clone, Debug)]
 pub struct User {
     identity: Identity,
+    hash: String,
     tenant: Option<TenantId>,
     bucket: Bucket,
     full_at: Option<i64>,
+}
+
+impl User {
+    /// What names them within this deployment: no more can be read from it than that.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// What is theirs, where they were seen before.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
 }
 
 /// Why a person is not let in.
@@ -65,7 +80,7 @@ impl Users {
         let wanted = GateRequest { buckets: vec![bucket.identity.clone()], ..GateRequest::default() };
         let (known, gate) = tokio::try_join!(self.store.user(&hash), self.store.read_gate(&wanted))?;
         let full_at = gate.buckets.into_iter().next().flatten();
-        Ok(User { identity, tenant: known.map(|user| user.tenant), bucket, full_at })
+        Ok(User { identity, hash, tenant: known.map(|user| user.tenant), bucket, full_at })
     }
 
     /// Takes the user's rate token.

@@ -7,16 +7,22 @@ mod call;
 mod connector;
 pub mod markdown;
 pub mod telegram;
+mod words;
+mod worker;
 
 pub use connector::room;
+pub use worker::work;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::app::App;
+use crate::auth::Endpoint;
 use crate::model::Message;
 use crate::queue;
 
@@ -40,6 +46,14 @@ impl Platform {
             Self::Slack => "slack",
             Self::Telegram => "telegram",
             Self::WhatsApp => "whatsapp",
+        }
+    }
+
+    const fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Slack => Endpoint::Slack,
+            Self::Telegram => Endpoint::Telegram,
+            Self::WhatsApp => Endpoint::WhatsApp,
         }
     }
 }
@@ -69,18 +83,28 @@ impl Incoming {
     /// # Errors
     /// Where it cannot be written as JSON.
     pub fn to_message(&self) -> Result<queue::Message, serde_json::Error> {
-        let name = |part: &str| hash(&[self.platform.name(), &self.connection, part]);
         Ok(queue::Message {
-            group: Some(name(&self.conversation)),
-            deduplication: Some(name(&self.event)),
+            group: Some(self.conversation_name()),
+            deduplication: Some(self.name()),
+            delay: Duration::ZERO,
             body: serde_json::to_string(self)?,
         })
     }
-}
 
-/// A name of 64 hex digits for parts of any length, none of which holds a line's end.
-fn hash(parts: &[&str]) -> String {
-    hex::encode(digest(&SHA256, parts.join("\n").as_bytes()))
+    /// What names the message among those of all platforms: 64 hex digits.
+    fn name(&self) -> String {
+        self.hash(&self.event)
+    }
+
+    /// What names the conversation among those of all platforms: 64 hex digits.
+    fn conversation_name(&self) -> String {
+        self.hash(&self.conversation)
+    }
+
+    fn hash(&self, part: &str) -> String {
+        let whole = [self.platform.name(), &self.connection, part].join("\n");
+        hex::encode(digest(&SHA256, whole.as_bytes()))
+    }
 }
 
 /// What a person wants.
@@ -190,4 +214,20 @@ pub enum VoiceError {
     /// platform's own code).
     #[error("the conversation is closed: {0}")]
     Closed(String),
+}
+
+/// The voice for this message, with the connection's opened credentials.
+///
+/// # Errors
+/// Where the credentials, or the message's place, are not of the platform's shape.
+fn voice(
+    app: &App,
+    platform: Platform,
+    credentials: &SecretString,
+    incoming: &Incoming,
+) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
+    match platform {
+        Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
+        Platform::Slack | Platform::WhatsApp => Err(format!("{} has no voice yet", platform.name()).into()),
+    }
 }

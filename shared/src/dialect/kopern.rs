@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::{ApiError, ErrorKind, Frame};
+use crate::id::{AgentId, SessionId};
 use crate::turn::{Answer, TurnEvent, TurnStream};
 
 /// A failure.
@@ -106,6 +107,20 @@ struct ToolEnd {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct SessionBegun {
+    session_id: SessionId,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChatDone<'a> {
+    agent_id: &'a AgentId,
+    #[serde(flatten)]
+    done: Done,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Done {
     metrics: DoneMetrics,
     session_id: String,
@@ -118,6 +133,9 @@ struct DoneMetrics {
     output_tokens: u64,
     /// In US dollars. A number always, as documented: 0 where the model's price is not known.
     estimated_cost: f64,
+    /// Told to the dashboard alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_count: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -127,12 +145,27 @@ struct Failure {
 
 /// The widget's events: `status`, then `token`, `tool_start` and `tool_end`, then `done` or `error`.
 pub fn widget_frames(events: TurnStream) -> impl Stream<Item = Frame> + Send {
+    turn_frames(events, |answer| frame("done", &Done::from(answer)))
+}
+
+/// The dashboard's events: `session`, then the widget's. Its `done` tells the agent and the number of tool calls too.
+pub fn chat_frames(agent_id: AgentId, session_id: SessionId, events: TurnStream) -> impl Stream<Item = Frame> + Send {
+    let session = futures::stream::once(async move { frame("session", &SessionBegun { session_id }) });
+    session.chain(turn_frames(events, move |answer| {
+        let tool_calls = answer.tool_calls;
+        let mut done = Done::from(answer);
+        done.metrics.tool_call_count = Some(tool_calls);
+        frame("done", &ChatDone { agent_id: &agent_id, done })
+    }))
+}
+
+fn turn_frames(events: TurnStream, done: impl Fn(Answer) -> Frame + Send) -> impl Stream<Item = Frame> + Send {
     let thinking = futures::stream::once(async { frame("status", &Status { status: "thinking" }) });
-    thinking.chain(events.map(|event| match event {
+    thinking.chain(events.map(move |event| match event {
         TurnEvent::Text(text) => frame("token", &Token { text }),
         TurnEvent::ToolStarted { name } => frame("tool_start", &ToolStart { name }),
         TurnEvent::ToolFinished { name, is_error } => frame("tool_end", &ToolEnd { name, is_error }),
-        TurnEvent::Finished(answer) => frame("done", &Done::from(*answer)),
+        TurnEvent::Finished(answer) => done(*answer),
         TurnEvent::Failed(failure) => frame("error", &Failure { message: failure.public_message() }),
     }))
 }
@@ -144,6 +177,7 @@ impl From<Answer> for Done {
                 input_tokens: answer.usage.input_tokens,
                 output_tokens: answer.usage.output_tokens,
                 estimated_cost: answer.cost.unwrap_or_default(),
+                tool_call_count: None,
             },
             session_id: answer.session.to_string(),
         }

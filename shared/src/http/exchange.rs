@@ -192,14 +192,22 @@ impl Exchange {
         Check::key(self.presented(), endpoint).from_origin(self.origin())
     }
 
+    /// Who comes with an ID token. Nothing is taken from their bucket.
+    ///
+    /// # Errors
+    /// Where the ID token does not hold.
+    pub async fn identify(&self, users: &Users) -> Result<User, ApiError> {
+        let authorization = self.parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        Ok(users.identify(authorization.and_then(bearer)).await?)
+    }
+
     /// Lets in who comes with an ID token, and takes their rate token; from here on the reply tells how their bucket
     /// stands.
     ///
     /// # Errors
     /// Where the ID token does not hold, or their bucket is empty.
     pub async fn user(&mut self, users: &Users) -> Result<User, ApiError> {
-        let authorization = self.parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let user = users.identify(authorization.and_then(bearer)).await?;
+        let user = self.identify(users).await?;
         self.rate = Some(users.take(&user).await?);
         Ok(user)
     }
@@ -229,7 +237,8 @@ impl Exchange {
     ) -> Result<(Begun, TurnStream), ApiError> {
         match admission {
             Admission::Replay(turn) => {
-                let begun = Begun { trace: turn.trace.clone(), started_at: turn.started_at };
+                let begun =
+                    Begun { trace: turn.trace.clone(), session: turn.session.clone(), started_at: turn.started_at };
                 Ok((begun, Turns::replay(&turn).map_err(ApiError::internal)?))
             }
             Admission::Run(admitted) => {

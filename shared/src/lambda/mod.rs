@@ -5,6 +5,7 @@
 mod answer;
 mod api;
 mod connection;
+mod consumer;
 mod event;
 mod extension;
 mod reply;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use lambda_http::RequestExt as _;
+use lambda_http::{LambdaEvent, RequestExt as _, lambda_runtime};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::answer::{answer, log_panics};
 use self::api::RuntimeApi;
 use self::connection::Address;
+use self::consumer::{Batch, consume};
 use self::extension::Extension;
 use self::reply::ErrorReport;
 use self::runtime::{Runtime, time_left};
@@ -34,6 +36,7 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
 use crate::http::Deadline;
+use crate::queue::{Consumer, Queue};
 use crate::telemetry::{self, Audience};
 
 /// Faster than the system's where much is small and short-lived, as in the AWS SDK's calls.
@@ -55,32 +58,37 @@ enum StartError {
 /// Runs a function whose replies leave it whole, until its execution environment ends.
 #[must_use]
 pub fn run_buffered(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
-    run(routes, async |started| buffered(started.router).await)
+    run(async move |started| buffered(routes().with_state(started.app).into()).await)
 }
 
 /// Runs a function whose replies leave it piece by piece, until its execution environment ends. (Two functions rather
 /// than one with a mode: what the other one needs is not linked.)
 #[must_use]
 pub fn run_streaming(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
-    run(routes, async |started| streaming(started).await)
+    run(async move |started| streaming(routes().with_state(started.app.clone()).into(), started).await)
+}
+
+/// Runs a function that works on what waits in a queue, until its execution environment ends.
+#[must_use]
+pub fn run_consumer(queue: fn(&App) -> &Queue, work: Consumer) -> ExitCode {
+    run(async move |started| consuming(&started.app, queue, work).await)
 }
 
 /// What a function serves with.
 struct Started {
     app: App,
-    router: Router,
     api: RuntimeApi,
     address: Address,
 }
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-fn run(routes: fn() -> OpenApiRouter<App>, serve: impl AsyncFnOnce(Started) -> Outcome) -> ExitCode {
+fn run(serve: impl AsyncFnOnce(Started) -> Outcome) -> ExitCode {
     let config = Config::from_environment();
     telemetry::start(Audience::Machine, config.as_ref().map_or("info", |config| &config.log));
     log_panics();
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(async { serve(begin(routes, config).await?).await }),
+        Ok(runtime) => runtime.block_on(async { serve(begin(config).await?).await }),
         Err(error) => Err(error.into()),
     };
     match outcome {
@@ -93,14 +101,11 @@ fn run(routes: fn() -> OpenApiRouter<App>, serve: impl AsyncFnOnce(Started) -> O
 }
 
 /// Sets everything up; Lambda is told what stands in the way.
-async fn begin(
-    routes: fn() -> OpenApiRouter<App>,
-    config: Result<Config, ConfigError>,
-) -> Result<Started, Box<dyn Error + Send + Sync>> {
+async fn begin(config: Result<Config, ConfigError>) -> Result<Started, Box<dyn Error + Send + Sync>> {
     let address = Address::new(&config::runtime_api().ok_or("AWS_LAMBDA_RUNTIME_API is not set: this is not Lambda")?);
     let mut api = RuntimeApi::new(address.clone());
     match start(config) {
-        Ok(app) => Ok(Started { router: routes().with_state(app.clone()).into(), app, api, address }),
+        Ok(app) => Ok(Started { app, api, address }),
         Err(error) => {
             let message = telemetry::chain(&error);
             let report = ErrorReport { error_message: &message, error_type: "Runtime.InitError" };
@@ -116,8 +121,8 @@ fn start(config: Result<Config, ConfigError>) -> Result<App, StartError> {
     Ok(App::in_the_cloud(config?, Clock::system())?)
 }
 
-async fn streaming(started: Started) -> Outcome {
-    let Started { app, router, api, address } = started;
+async fn streaming(router: Router, started: Started) -> Outcome {
+    let Started { app, api, address } = started;
     let shutdown = extension::shutdown()?;
     let _extension = Extension::register(&address).await;
     let (clock, tasks) = (app.clock().clone(), app.tasks().clone());
@@ -127,6 +132,13 @@ async fn streaming(started: Started) -> Outcome {
         app.warm().await;
     });
     Ok(Runtime { api, router, tasks, clock }.run(shutdown).await?)
+}
+
+async fn consuming(app: &App, queue: fn(&App) -> &Queue, work: Consumer) -> Outcome {
+    lambda_runtime::run(lambda_http::service_fn(async |event: LambdaEvent<Batch>| {
+        Ok::<_, Infallible>(consume(app, queue(app), work, event).await)
+    }))
+    .await
 }
 
 async fn buffered(router: Router) -> Outcome {

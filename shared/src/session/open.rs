@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::history;
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::id::{AgentId, SessionId, TenantId, TraceId};
 use crate::model::Message;
 use crate::store::{LeaseOutcome, SessionItem, Store, StoreError, TurnItem};
@@ -147,9 +147,4 @@ impl Sessions {
 
 fn fresh() -> Session {
     Session { id: SessionId::generate(), lease: None, next_turn: 1, history: Vec::new() }
-}
-
-/// Whole milliseconds.
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

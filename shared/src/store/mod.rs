@@ -13,9 +13,13 @@
 //! | session | `SESSION#<agent>#<id>` | `SESSION` | | | expiry | session |
 //! | turn of a session | `SESSION#<agent>#<id>` | `TURN#<number>` | | | expiry | session |
 //! | connection of a channel | `CHANNEL#<platform>#<its id there>` | `CHANNEL` | `AGENT#<id>#CHANNEL` | platform and id | | connection |
+//! | message in a queue of this machine | `QUEUE#<name>` | its id | | | 14 days | queue |
+//! | name of such a message, taken for five minutes | `QUEUE#<name>#NAME#<name>` | `NAME` | | | its end | queue |
+//! | how far an answer was posted on a channel | `REPLY#<message, hashed>` | `REPLY` | | | 8 days | reply |
+//! | session that a conversation was moved to | `CONVERSATION#<conversation, hashed>` | `CONVERSATION` | | | the session's | reply |
 //! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
 //!
-//! Every item but a bucket carries its tenant, and what belongs to another one is not returned. Times are milliseconds
+//! Every item but a bucket and those of queues carries its tenant, and what belongs to another one is not returned. Times are milliseconds
 //! since the Unix epoch; buckets count in microseconds, `ttl` in seconds. DynamoDB deletes late: a read passes over what has expired.
 //! Writes that race are conditional; the writes of a turn are one transaction.
 
@@ -28,6 +32,8 @@ mod gate;
 mod idempotency;
 mod item;
 mod key;
+mod queue;
+mod reply;
 mod session;
 mod table;
 mod tenant;
@@ -42,6 +48,8 @@ pub use error::StoreError;
 pub use gate::{Gate, GateRequest};
 pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
 pub use key::KeyItem;
+pub use queue::QueuedItem;
+pub use reply::ReplyItem;
 pub use session::{LeaseOutcome, SessionItem, TurnItem};
 pub use tenant::{TenantItem, UsageItem};
 pub use turn::{TurnAbort, TurnCommit};

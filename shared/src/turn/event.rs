@@ -94,6 +94,15 @@ pub enum TurnFailure {
 }
 
 impl TurnFailure {
+    /// Whether the same message would fail again, for all that is known.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Model(_) | Self::Deadline | Self::Panicked => true,
+            Self::Store(_) | Self::Lost | Self::Abandoned => false,
+        }
+    }
+
     /// What anyone may be told.
     #[must_use]
     pub fn public_message(&self) -> String {

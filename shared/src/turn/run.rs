@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::rounds::{Progress, Rounds};
 use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
 use crate::agent::Agent;
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::egress::Egress;
 use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
@@ -80,6 +80,8 @@ pub struct TurnInput {
 pub struct Begun {
     /// Its name.
     pub trace: TraceId,
+    /// The session that it belongs to.
+    pub session: SessionId,
     /// When it began, in milliseconds since the Unix epoch.
     pub started_at: i64,
 }
@@ -129,7 +131,11 @@ impl Turns {
     #[must_use]
     pub fn run(&self, request: TurnRequest) -> (Begun, TurnStream) {
         let (events, stream) = channel(WAITING);
-        let begun = Begun { trace: request.trace.clone(), started_at: self.clock.now_ms() };
+        let begun = Begun {
+            trace: request.trace.clone(),
+            session: request.session.id.clone(),
+            started_at: self.clock.now_ms(),
+        };
         let (turns, started_at) = (self.clone(), begun.started_at);
         let play = async move { turns.play(request, started_at, events).await };
         self.tasks.spawn(play.in_current_span());
@@ -360,9 +366,4 @@ fn usage_item(progress: &Progress) -> UsageItem {
         turns: u64::from(usage.total() > 0),
         cost_micros,
     }
-}
-
-/// Whole milliseconds.
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,6 +6,7 @@ mod agents;
 mod buckets;
 mod claims;
 mod owners;
+mod queues;
 mod sessions;
 mod table;
 mod turns;

@@ -3,9 +3,11 @@
 
 mod faults;
 mod issuer;
+mod signed;
 
 pub use faults::{Fault, Faults, Moment, Strike};
 pub use issuer::Issuer;
+pub use signed::Signed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

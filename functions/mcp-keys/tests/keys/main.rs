@@ -9,9 +9,9 @@ mod wire;
 use axum::Router;
 use http::Method;
 use serde_json::{Value, json};
-use shared::auth::{AuthError, Caller, Check, Endpoint, Presented, user};
+use shared::auth::{AuthError, Caller, Check, Endpoint, Presented};
 use shared::id::AgentId;
-use testkit::{Bench, Issuer, Reply, bare, post, send};
+use testkit::{Bench, Issuer, Reply, Signed, bare, post, send};
 
 const PATH: &str = "/api/mcp/keys";
 
@@ -30,14 +30,10 @@ impl Desk {
     }
 
     async fn on(plan: &str) -> Self {
-        let issuer = Issuer::start().await;
-        let name = issuer.name();
-        let bench = Bench::with(plan, &[("ORRERY_OIDC_ISSUER", name.as_str()), ("ORRERY_OIDC_AUDIENCE", "test")]).await;
-        let ada = user::item(&issuer.name(), "ada", bench.tenant.clone(), testkit::BEGIN);
-        bench.app.store().put_user(&ada).await.unwrap();
+        let Signed { bench, issuer, ada } = Signed::new(plan).await;
         let agent = bench.agent("", "You are a test.").await;
         let router = bench.router(mcp_keys::routes());
-        Self { ada: issuer.token("ada"), router, agent, bench, issuer }
+        Self { ada, router, agent, bench, issuer }
     }
 
     async fn create(&self, changes: Value) -> Reply {

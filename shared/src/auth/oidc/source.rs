@@ -13,7 +13,7 @@ use url::Url;
 
 use super::TokenError;
 use super::keys::KeySet;
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::config::{self, Oidc};
 use crate::telemetry;
 
@@ -211,8 +211,4 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         name.eq_ignore_ascii_case("max-age").then(|| value.trim_matches('"').parse().ok())?
     };
     directives.split(',').find_map(seconds).map(Duration::from_secs)
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

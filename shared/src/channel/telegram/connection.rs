@@ -7,18 +7,15 @@ use serde_json::{Map, Value, json};
 use super::api::{Bot, BotApi, BotToken};
 use super::voice::TelegramVoice;
 use super::{Addressee, WebhookSecret};
+use crate::app::App;
 use crate::channel::{Incoming, Platform};
-use crate::config::Config;
 use crate::id::{AgentId, TenantId};
 use crate::secret::{SealError, Sealer};
 use crate::store::ConnectionItem;
 
 /// A connection that cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
-    /// Its credentials do not open.
-    #[error(transparent)]
-    Seal(#[from] SealError),
     /// It is not of the shape that is written here.
     #[error("the stored connection cannot be read")]
     Malformed,
@@ -83,34 +80,21 @@ impl About {
     }
 }
 
-/// The Bot API for a connection's bot.
+/// The Bot API with these credentials, which [`connection`] has sealed.
 ///
 /// # Errors
-/// Where the credentials do not open.
-pub fn open(
-    client: &reqwest::Client,
-    config: &Config,
-    sealer: &Sealer,
-    connection: &ConnectionItem,
-) -> Result<BotApi, ConnectionError> {
-    let purpose = ConnectionItem::purpose(connection.platform, &connection.external);
-    let opened = sealer.open(&connection.tenant, &purpose, &connection.sealed)?;
-    let credentials: Value = serde_json::from_str(opened.expose_secret()).map_err(|_| ConnectionError::Malformed)?;
+/// Where they are none of a bot.
+pub fn open(app: &App, credentials: &SecretString) -> Result<BotApi, ConnectionError> {
+    let credentials: Value =
+        serde_json::from_str(credentials.expose_secret()).map_err(|_| ConnectionError::Malformed)?;
     let token = credentials["token"].as_str().and_then(BotToken::parse).ok_or(ConnectionError::Malformed)?;
-    Ok(BotApi::new(client.clone(), config.base_urls.get("telegram"), token))
+    Ok(BotApi::new(app.client().clone(), app.config().base_urls.get("telegram"), token))
 }
 
 /// The voice that answers a message.
 ///
 /// # Errors
-/// Where the credentials do not open, or the message is none of Telegram's.
-pub fn voice(
-    client: &reqwest::Client,
-    config: &Config,
-    sealer: &Sealer,
-    connection: &ConnectionItem,
-    incoming: &Incoming,
-) -> Result<TelegramVoice, ConnectionError> {
-    let api = open(client, config, sealer, connection)?;
-    TelegramVoice::new(api, &incoming.place).map_err(|_| ConnectionError::Malformed)
+/// Where the credentials are none of a bot, or the message is none of Telegram's.
+pub fn voice(app: &App, credentials: &SecretString, incoming: &Incoming) -> Result<TelegramVoice, ConnectionError> {
+    TelegramVoice::new(open(app, credentials)?, &incoming.place).map_err(|_| ConnectionError::Malformed)
 }

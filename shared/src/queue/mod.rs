@@ -1,0 +1,178 @@
+//! Work that is handed on: SQS in the cloud, the table on one machine.
+//!
+//! Messages of one group are handed out one after the other, groups beside each other. A message that is not
+//! acknowledged comes again when its visibility timeout has passed, and goes to the dead letters, which are a queue too,
+//! when it was handed out too often. So a message may come twice: whoever works on one must bear that.
+
+mod table;
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+pub use self::table::{QueueSettings, TableQueue};
+use crate::app::App;
+use crate::store::StoreError;
+
+/// How long a deduplication id is taken, as SQS has it.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>
+pub const DEDUPLICATION: Duration = Duration::from_secs(5 * 60);
+/// The largest body, in bytes.
+pub const LARGEST_BODY: usize = 256 * 1024;
+/// The longest delay, as SQS has it.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// A message.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Messages of one group keep their order; one without a group is in nobody's way. In the cloud, either all messages
+    /// of a queue have one or none has: SQS's queues are FIFO or standard.
+    pub group: Option<String>,
+    /// What names the message, at most 128 characters: a second one of this name, sent within [`DEDUPLICATION`], is
+    /// dropped. Only messages with a group have one.
+    pub deduplication: Option<String>,
+    /// How long it is not handed out, [`LONGEST_DELAY`] at most. Only messages without a group are delayed.
+    pub delay: Duration,
+    /// What it says, [`LARGEST_BODY`] at most.
+    pub body: String,
+}
+
+/// Without the body.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Message");
+        shown.field("group", &self.group).field("deduplication", &self.deduplication).finish_non_exhaustive()
+    }
+}
+
+/// Why a queue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The body is larger than [`LARGEST_BODY`].
+    #[error("the message is larger than {LARGEST_BODY} bytes")]
+    TooLarge,
+    /// The queue's table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A message as whoever works on it sees it.
+#[derive(Clone)]
+pub struct Received {
+    /// What it says.
+    pub body: String,
+    /// How often it was handed out, this time included.
+    pub receives: u32,
+    /// When the work must be done, if there is such a time.
+    pub deadline: Option<Instant>,
+}
+
+/// Without the body.
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received").field("receives", &self.receives).finish_non_exhaustive()
+    }
+}
+
+/// What became of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// It is done.
+    Done,
+    /// It failed: the message is to come again after this time.
+    Again(Duration),
+}
+
+/// Works on a message.
+pub type Consumer = for<'a> fn(&'a App, Received) -> BoxFuture<'a, Worked>;
+
+/// A queue. Clones share it.
+#[derive(Clone, Debug)]
+pub enum Queue {
+    /// In the table.
+    Table(TableQueue),
+}
+
+/// A message that was handed out. Dropped without a word, it comes again after the visibility timeout.
+#[derive(Clone)]
+#[must_use = "a message that is not acknowledged comes again"]
+pub struct Delivery {
+    /// What it says.
+    pub body: String,
+    /// How often it was handed out, this time included.
+    pub receives: u32,
+    /// Its group, if it has one.
+    pub group: Option<String>,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    queue: Queue,
+    /// The message's own name.
+    id: String,
+    /// Names the last time that it was handed out.
+    receipt: String,
+}
+
+/// Without the body.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("id", &self.id).field("receives", &self.receives).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// Puts a message at the end; one whose name was sent within [`DEDUPLICATION`] is dropped.
+    ///
+    /// # Errors
+    /// Where it is not taken, or may not have been.
+    pub async fn send(&self, message: &Message) -> Result<(), QueueError> {
+        if message.body.len() > LARGEST_BODY {
+            return Err(QueueError::TooLarge);
+        }
+        match self {
+            Self::Table(queue) => queue.send(message).await,
+        }
+    }
+
+    /// Up to `most` messages that are to be had now; 10 are the most of SQS.
+    ///
+    /// # Errors
+    /// Where the queue does not answer.
+    pub async fn receive(&self, most: usize) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Table(queue) => queue.receive(most).await,
+        }
+    }
+
+    /// A message that was handed out is hidden for this much longer from now on.
+    ///
+    /// # Errors
+    /// Where the queue does not answer. Nothing happens where it was handed out to another meanwhile.
+    pub(crate) async fn hide(&self, id: &str, receipt: &str, time: Duration) -> Result<(), QueueError> {
+        match self {
+            Self::Table(queue) => queue.hide(id, receipt, time).await,
+        }
+    }
+}
+
+impl Delivery {
+    /// The work is done: the message does not come again. Nothing happens where it was handed out to another meanwhile.
+    ///
+    /// # Errors
+    /// Where the queue does not answer: then it may come again.
+    pub async fn acknowledge(&self) -> Result<(), QueueError> {
+        match &self.queue {
+            Queue::Table(queue) => queue.delete(&self.id, &self.receipt).await,
+        }
+    }
+
+    /// The message is hidden for this much longer from now on, and its group waits for it: for the work to go on, or to
+    /// begin again after this time.
+    ///
+    /// # Errors
+    /// Where the queue does not answer. Nothing happens where it was handed out to another meanwhile.
+    pub async fn hide(&self, time: Duration) -> Result<(), QueueError> {
+        self.queue.hide(&self.id, &self.receipt, time).await
+    }
+}

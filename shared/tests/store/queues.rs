@@ -1,0 +1,191 @@
+//! What holds for every queue: the one in the table, and SQS where `ORRERY_TEST_SQS` names one.
+
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::queue::{Delivery, LARGEST_BODY, Message, Queue, QueueError, QueueSettings, TableQueue};
+use tokio::time::{Instant, sleep};
+
+use crate::table::Table;
+
+/// Short, as tests wait for it.
+const VISIBILITY: Duration = Duration::from_secs(2);
+/// How long what must come may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A queue and its dead letters.
+struct Place {
+    queue: Queue,
+    dead: Queue,
+    _table: Table,
+}
+
+impl Place {
+    /// A queue that hands a message out twice at most.
+    async fn new() -> Self {
+        let table = Table::racing().await;
+        let settings = QueueSettings { visibility: VISIBILITY, most_receives: 2 };
+        let queue = TableQueue::new(table.clone(), Clock::system(), "test", settings);
+        let dead = Queue::Table(queue.dead_letters());
+        Self { queue: Queue::Table(queue), dead, _table: table }
+    }
+
+    async fn send(&self, message: Message) {
+        self.queue.send(&message).await.unwrap();
+    }
+}
+
+fn grouped(group: &str, body: &str) -> Message {
+    Message {
+        group: Some(group.into()),
+        deduplication: Some(format!("{group}-{body}")),
+        body: body.into(),
+        ..Message::default()
+    }
+}
+
+fn loose(body: &str) -> Message {
+    Message { body: body.into(), ..Message::default() }
+}
+
+/// The next message, waited for.
+async fn next(queue: &Queue) -> Delivery {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(delivery) = queue.receive(1).await.unwrap().pop() {
+            return delivery;
+        }
+        assert!(Instant::now() < until, "nothing came");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn nothing(queue: &Queue) {
+    assert!(queue.receive(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_goes_one_by_one_in_order_and_groups_go_beside_each_other() {
+    let place = Place::new().await;
+    for message in [grouped("a", "a1"), grouped("a", "a2"), grouped("b", "b1"), grouped("a", "a3")] {
+        place.send(message).await;
+    }
+    let (first, other) = (next(&place.queue).await, next(&place.queue).await);
+    assert_eq!((first.body.as_str(), other.body.as_str()), ("a1", "b1"));
+    assert_eq!((first.group.as_deref(), first.receives), (Some("a"), 1));
+    nothing(&place.queue).await;
+    first.acknowledge().await.unwrap();
+    let second = next(&place.queue).await;
+    assert_eq!(second.body, "a2");
+    second.acknowledge().await.unwrap();
+    assert_eq!(next(&place.queue).await.body, "a3");
+}
+
+#[tokio::test]
+async fn messages_without_a_group_are_in_nobodys_way() {
+    let place = Place::new().await;
+    for body in ["1", "2", "3"] {
+        place.send(loose(body)).await;
+    }
+    let mut bodies: Vec<String> =
+        place.queue.receive(10).await.unwrap().into_iter().map(|delivery| delivery.body).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn what_is_not_acknowledged_comes_again_and_holds_its_group_till_then() {
+    let place = Place::new().await;
+    place.send(grouped("a", "a1")).await;
+    place.send(grouped("a", "a2")).await;
+    let late = next(&place.queue).await;
+    nothing(&place.queue).await;
+    let again = next(&place.queue).await;
+    assert_eq!((again.body.as_str(), again.receives), ("a1", 2));
+    again.acknowledge().await.unwrap();
+    // The word of one who was too late does no harm.
+    let _refused = late.acknowledge().await;
+    assert_eq!(next(&place.queue).await.body, "a2");
+}
+
+#[tokio::test]
+async fn a_message_can_be_held_for_longer_and_given_back_at_once() {
+    let place = Place::new().await;
+    place.send(grouped("a", "a1")).await;
+    let held = next(&place.queue).await;
+    held.hide(VISIBILITY * 2).await.unwrap();
+    sleep(VISIBILITY + Duration::from_millis(500)).await;
+    nothing(&place.queue).await;
+    held.hide(Duration::ZERO).await.unwrap();
+    assert_eq!(next(&place.queue).await.body, "a1");
+}
+
+#[tokio::test]
+async fn failed_work_ends_with_the_dead_letters_and_frees_its_group() {
+    let place = Place::new().await;
+    place.send(grouped("a", "poison")).await;
+    place.send(grouped("a", "next")).await;
+    for receives in 1..=2 {
+        let delivery = next(&place.queue).await;
+        assert_eq!((delivery.body.as_str(), delivery.receives), ("poison", receives));
+        delivery.hide(Duration::ZERO).await.unwrap();
+    }
+    assert_eq!(next(&place.queue).await.body, "next");
+    let dead = next(&place.dead).await;
+    assert_eq!((dead.body.as_str(), dead.group.as_deref()), ("poison", Some("a")));
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once_even_when_its_message_is_done() {
+    let place = Place::new().await;
+    place.send(grouped("a", "a1")).await;
+    next(&place.queue).await.acknowledge().await.unwrap();
+    place.send(grouped("a", "a1")).await;
+    place.send(grouped("a", "a2")).await;
+    assert_eq!(next(&place.queue).await.body, "a2");
+}
+
+#[tokio::test]
+async fn a_delayed_message_waits() {
+    let place = Place::new().await;
+    let sent = Instant::now();
+    place.send(Message { delay: Duration::from_secs(2), ..loose("late") }).await;
+    nothing(&place.queue).await;
+    assert_eq!(next(&place.queue).await.body, "late");
+    assert!(sent.elapsed() >= Duration::from_millis(1900), "{:?}", sent.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_and_nothing_shows_what_a_message_says() {
+    let place = Place::new().await;
+    let large = loose(&"x".repeat(LARGEST_BODY + 1));
+    assert!(matches!(place.queue.send(&large).await, Err(QueueError::TooLarge)));
+    place.send(loose("what nobody sees")).await;
+    let delivery = next(&place.queue).await;
+    assert!(!format!("{delivery:?} {:?} {:?}", place.queue, loose("what nobody sees")).contains("nobody sees"));
+}
+
+#[tokio::test]
+async fn many_workers_at_once_never_get_the_same_message() {
+    let place = Place::new().await;
+    for number in 0..40 {
+        place.send(grouped(&format!("g{}", number % 8), &number.to_string())).await;
+    }
+    let takers = (0..6).map(|_| async {
+        let mut taken = Vec::new();
+        for _ in 0..40 {
+            for delivery in place.queue.receive(3).await.unwrap() {
+                taken.push(delivery.body.clone());
+                delivery.acknowledge().await.unwrap();
+            }
+        }
+        taken
+    });
+    let mut taken: Vec<String> = futures::future::join_all(takers).await.into_iter().flatten().collect();
+    while let Some(delivery) = place.queue.receive(1).await.unwrap().pop() {
+        delivery.acknowledge().await.unwrap();
+        taken.push(delivery.body);
+    }
+    taken.sort_by_key(|body| body.parse::<u32>().unwrap());
+    assert_eq!(taken, (0..40).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+}
