@@ -20,6 +20,8 @@ pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
         "telegram-setup" => telegram_setup::routes(),
         "telegram-webhook" => telegram_webhook::routes(),
         "webhook" => webhook::routes(),
+        "whatsapp-setup" => whatsapp_setup::routes(),
+        "whatsapp-webhook" => whatsapp_webhook::routes(),
         "widget-chat" => widget_chat::routes(),
         "widget-config" => widget_config::routes(),
         "widget-script" => widget_script::routes(),

@@ -137,7 +137,7 @@ pub(crate) struct DisconnectBotQuery {
     #[param(value_type = String, min_length = 1, max_length = 200)]
     pub(crate) agent_id: AgentId,
     /// The bot; without it all of the agent's.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 20)]
+    #[param(nullable = false, min_length = 1, max_length = 20)]
     pub(crate) bot_id: Option<String>,
 }
 

@@ -7,6 +7,7 @@ mod call;
 mod connector;
 pub mod markdown;
 pub mod telegram;
+pub mod whatsapp;
 mod words;
 mod worker;
 
@@ -228,6 +229,7 @@ fn voice(
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
     match platform {
         Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
-        Platform::Slack | Platform::WhatsApp => Err(format!("{} has no voice yet", platform.name()).into()),
+        Platform::WhatsApp => Ok(Box::new(whatsapp::voice(app, credentials, incoming)?)),
+        Platform::Slack => Err(format!("{} has no voice yet", platform.name()).into()),
     }
 }
