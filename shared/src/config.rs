@@ -45,6 +45,9 @@ pub struct Config {
     pub mcp_allowed_hosts: Vec<String>,
     /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included.
     pub base_urls: BTreeMap<String, Url>,
+    /// `ORRERY_PUBLIC_URL` (unset): where platforms reach this deployment, without `/api/…`; where it is unset, the address
+    /// of the request that asks is told them.
+    pub public_url: Option<Url>,
     /// `ORRERY_TLS_ROOTS` (`bundled`): `bundled` or `system`, the certificate authorities that are trusted.
     pub tls_roots: TlsRoots,
     /// `AWS_LAMBDA_LOG_LEVEL`, or `ORRERY_LOG` (`info`): what is logged, as a `tracing` filter.
@@ -140,6 +143,7 @@ impl Config {
             mcp_allowed_origins: vars.list("ORRERY_MCP_ALLOWED_ORIGINS"),
             mcp_allowed_hosts: vars.list("ORRERY_MCP_ALLOWED_HOSTS"),
             base_urls: vars.base_urls()?,
+            public_url: vars.public_url()?,
             tls_roots: match vars.text("ORRERY_TLS_ROOTS").as_deref() {
                 None | Some("bundled") => TlsRoots::Bundled,
                 Some("system") => TlsRoots::System,
@@ -203,6 +207,21 @@ impl Variables<'_> {
             urls.insert(provider.to_lowercase().replace('_', "-"), url);
         }
         Ok(urls)
+    }
+
+    fn public_url(&self) -> Result<Option<Url>, ConfigError> {
+        const NAME: &str = "ORRERY_PUBLIC_URL";
+        let url = self.parse::<Url>(NAME)?;
+        let is_plain = |url: &Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        match url {
+            Some(url) if !is_plain(&url) => Err(error(NAME, "it is an http or https URL without a query")),
+            url => Ok(url),
+        }
     }
 
     fn oidc(&self) -> Result<Option<Oidc>, ConfigError> {
@@ -281,6 +300,8 @@ mod tests {
             ("ORRERY_TLS_ROOTS", "none"),
             ("OLLAMA_BASE_URL", "not a url"),
             ("OLLAMA_BASE_URL", "ftp://example.com"),
+            ("ORRERY_PUBLIC_URL", "bot.example"),
+            ("ORRERY_PUBLIC_URL", "https://bot.example/?x"),
             ("ORRERY_OIDC_ISSUER", "accounts.example.com"),
             ("ORRERY_OIDC_ISSUER", "http://accounts.example.com"),
             ("ORRERY_OIDC_AUDIENCE", " , "),

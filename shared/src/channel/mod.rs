@@ -4,11 +4,14 @@
 //! stands between the two is the same for all of them.
 
 mod call;
+mod connector;
 pub mod markdown;
 pub mod telegram;
+pub mod whatsapp;
 mod words;
 mod worker;
 
+pub use connector::room;
 pub use worker::work;
 
 use std::time::Duration;
@@ -219,10 +222,14 @@ pub enum VoiceError {
 /// # Errors
 /// Where the credentials, or the message's place, are not of the platform's shape.
 fn voice(
-    _app: &App,
+    app: &App,
     platform: Platform,
-    _credentials: &SecretString,
-    _incoming: &Incoming,
+    credentials: &SecretString,
+    incoming: &Incoming,
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
-    Err(format!("{} has no voice yet", platform.name()).into())
+    match platform {
+        Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
+        Platform::WhatsApp => Ok(Box::new(whatsapp::voice(app, credentials, incoming)?)),
+        Platform::Slack => Err(format!("{} has no voice yet", platform.name()).into()),
+    }
 }

@@ -22,6 +22,22 @@ pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
+/// The query's parameters; of several with the same name the first.
+#[must_use]
+pub fn parameters(query: &str) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        parameters.entry(name).or_insert_with(|| value.into_owned().into());
+    }
+    parameters
+}
+
+/// What is wrong with [`parameters`], as it is told.
+#[must_use]
+pub fn in_the_query(error: ApiError) -> ApiError {
+    ApiError { message: "Invalid query parameters".into(), ..error }
+}
+
 fn invalid(details: Vec<String>) -> ApiError {
     ApiError::new(ErrorKind::InvalidRequest, "Invalid request body").code("invalid_request").details(details)
 }
