@@ -54,10 +54,10 @@ class Platform:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.listener.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.listener.server_port}"
+        threading.Thread(target=self.listener.serve_forever, daemon=True).start()
 
     def take(self, method, url, body, headers):
         self.calls.append((method, url.path, body, time.monotonic()))
@@ -73,8 +73,8 @@ class Platform:
             self.violations.append((rule, body))
 
     def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.listener.shutdown()
+        self.listener.server_close()
 
     def wait_for_sent(self, count=1, seconds=20):
         return wait_for(lambda: len(self.sent) >= count and self.sent[:], seconds, f"{count} messages")
