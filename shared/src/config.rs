@@ -77,14 +77,16 @@ pub struct Oidc {
     pub jwks_url: Option<Url>,
 }
 
-/// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three
-/// credentials, as Lambda sets them.
+/// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`,
+/// `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three credentials, as Lambda sets them.
 #[derive(Clone, Debug, Default)]
 pub struct Aws {
     /// The region; `us-east-1` where none is set.
     pub region: String,
     /// The table's endpoint, where it is not the region's own.
     pub dynamodb_endpoint: Option<String>,
+    /// SQS's endpoint, where it is not the region's own.
+    pub sqs_endpoint: Option<String>,
     /// Secrets Manager's endpoint, where it is not the region's own.
     pub secrets_endpoint: Option<String>,
     /// Who calls: access key, secret key, session token.
@@ -253,6 +255,7 @@ impl Variables<'_> {
                 .or_else(|| self.text("AWS_DEFAULT_REGION"))
                 .unwrap_or_else(|| "us-east-1".to_owned()),
             dynamodb_endpoint: self.text("AWS_ENDPOINT_URL_DYNAMODB").or_else(any),
+            sqs_endpoint: self.text("AWS_ENDPOINT_URL_SQS").or_else(any),
             secrets_endpoint: self.text("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(any),
             credentials: self.text("AWS_ACCESS_KEY_ID").zip(self.text("AWS_SECRET_ACCESS_KEY")).map(|(id, secret)| {
                 (id, SecretString::from(secret), self.text("AWS_SESSION_TOKEN").map(SecretString::from))
