@@ -4,6 +4,7 @@ import httpx
 import pytest
 from pywa.utils import webhook_updates_validator
 
+import node
 from fake import LOST, Fault, owner
 from graph_fake import Graph
 from orrery import AGENTS, ROOT, Orrery
@@ -58,6 +59,14 @@ def test_from_a_token_to_an_answer(graph):
     log, kept = graph.server.log.read_text(), graph.server.database_bytes()
     for secret in (graph.TOKEN, graph.SECRET, told["verifyToken"]):
         assert secret not in log and secret.encode() not in kept
+
+
+def test_other_libraries_take_what_we_take_for_metas(graph):
+    body = graph.bytes(graph.notification(graph.change(graph.text("é 😀 @ a/b"))))
+    signature = graph.sign(body)
+    assert webhook_updates_validator(graph.SECRET, body, signature)
+    assert node.run("whatsapp-signature.mjs", graph.SECRET, body.decode(), signature).strip() == "true"
+    assert graph.deliver(body=body, signature=signature).status_code == 200
 
 
 def test_meta_is_told_yes_with_the_verify_token_alone(graph):
