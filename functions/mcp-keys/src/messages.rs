@@ -2,10 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use shared::agent::origin;
 use shared::auth::Kind;
-use shared::http::{ApiError, Fields, json_object};
+use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::id::{AgentId, ConnectorId};
 use shared::store::KeyItem;
 use utoipa::{IntoParams, ToSchema};
@@ -185,19 +184,6 @@ impl ListKeysQuery {
         fields.finish().map_err(in_the_query)?;
         Ok(query)
     }
-}
-
-/// The query's parameters; of several with the same name the first.
-fn parameters(query: &str) -> Map<String, Value> {
-    let mut parameters = Map::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        parameters.entry(name).or_insert_with(|| value.into_owned().into());
-    }
-    parameters
-}
-
-fn in_the_query(error: ApiError) -> ApiError {
-    ApiError { message: "Invalid query parameters".into(), ..error }
 }
 
 /// An agent's keys.

@@ -10,7 +10,7 @@ use super::item::{TTL, number, text, ttl};
 use super::key::key_key;
 use super::session::{session_key, turn_key};
 use super::tenant::usage_key;
-use super::{SessionItem, Store, StoreError, TurnItem, UsageItem};
+use super::{OutboxItem, SessionItem, Store, StoreError, TurnItem, UsageItem};
 use crate::id::{AgentId, SessionId, TenantId, TraceId};
 
 /// How often a transaction is tried that meets another one at the same item.
@@ -29,6 +29,8 @@ pub struct TurnCommit<'a> {
     pub claim: Option<(&'a str, &'a str, i64)>,
     /// The hash of a key whose last use is to be written down, and the time.
     pub key_used: Option<(&'a str, i64)>,
+    /// What is told of it.
+    pub outbox: Option<&'a OutboxItem>,
 }
 
 /// A turn that failed or was given up: it is paid for and leaves nothing else behind.
@@ -50,6 +52,8 @@ pub struct TurnAbort<'a> {
     pub lease_owner: Option<&'a str>,
     /// The hash and the owner of the request's claim.
     pub claim: Option<(&'a str, &'a str)>,
+    /// What is told of it.
+    pub outbox: Option<&'a OutboxItem>,
 }
 
 impl Store {
@@ -105,10 +109,13 @@ impl Store {
                 .map_err(invalid)?;
             writes.push(TransactWriteItem::builder().update(update).build());
         }
+        if let Some(outbox) = commit.outbox {
+            writes.push(self.outbox_write(outbox)?);
+        }
         self.transact(writes, turn.trace.as_str()).await
     }
 
-    /// Pays for a turn that failed or was given up, and releases what it held. A turn that was stored after all (the
+    /// Pays for a turn that failed or was given up, stores what is told of it, and releases what it held. A turn that was stored after all (the
     /// answer to its commit was lost) is not paid for twice; what it held is released even where it cannot be paid for.
     ///
     /// # Errors
@@ -126,20 +133,25 @@ impl Store {
 
     async fn pay(&self, abort: &TurnAbort<'_>) -> Result<(), StoreError> {
         let (month, usage) = &abort.usage;
+        let mut writes = Vec::new();
         if *usage != UsageItem::default() {
-            let unless_stored = ConditionCheck::builder()
-                .table_name(&self.table)
-                .set_key(Some(turn_key(abort.agent, abort.session, abort.number).attributes()))
-                .condition_expression("attribute_not_exists(pk) OR trace <> :trace")
-                .expression_attribute_values(":trace", text(abort.trace.as_str()))
-                .build()
-                .map_err(invalid)?;
-            let writes = vec![
-                TransactWriteItem::builder().condition_check(unless_stored).build(),
-                self.usage_write(abort.tenant, month, usage)?,
-            ];
-            self.transact(writes, &format!("{}-a", abort.trace)).await?;
+            writes.push(self.usage_write(abort.tenant, month, usage)?);
         }
+        if let Some(outbox) = abort.outbox {
+            writes.push(self.outbox_write(outbox)?);
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let unless_stored = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(turn_key(abort.agent, abort.session, abort.number).attributes()))
+            .condition_expression("attribute_not_exists(pk) OR trace <> :trace")
+            .expression_attribute_values(":trace", text(abort.trace.as_str()))
+            .build()
+            .map_err(invalid)?;
+        writes.push(TransactWriteItem::builder().condition_check(unless_stored).build());
+        self.transact(writes, &format!("{}-a", abort.trace)).await?;
         Ok(())
     }
 
@@ -155,6 +167,7 @@ impl Store {
                 created_at: turn.started_at,
                 expires_at: turn.expires_at,
                 last_turn: turn.number,
+                ended_turn: 0,
                 lease_owner: None,
                 lease_until: None,
             };
