@@ -3,6 +3,7 @@
 import collections
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -42,11 +43,14 @@ class Receiver:
     def answer(self, handler):
         kind = handler.path.split("/")[1]
         if kind == "slow":
-            time.sleep(20)
+            time.sleep(12)
+            handler.close_connection = True
+            return
         if kind == "cut":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
             handler.wfile.flush()
-            handler.connection.close()
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
             return
         if kind == "huge":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")

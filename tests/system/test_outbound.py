@@ -142,7 +142,7 @@ def test_after_a_rotation_both_secrets_verify_what_is_sent(desk, receiver):
     ("/410", "failed", 410, None),
     ("/slow", "pending", None, "within 10s"),
     ("/huge", "delivered", 200, None),
-    ("/cut", "pending", None, "connection"),
+    ("/cut", "pending", None, "the connection failed"),
 ])
 def test_what_a_faulty_receiver_does_is_told(desk, receiver, path, status, expected, error):
     receiver.redirect = "http://169.254.169.254/latest/meta-data/"

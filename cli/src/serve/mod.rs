@@ -225,6 +225,7 @@ async fn end_asked() {
 async fn work(app: &App) {
     let pump = async |queue: &Queue, consume: Consumer| match queue {
         Queue::Table(queue) => pump(app.clone(), queue.clone(), consume).await,
+        Queue::Sqs(_) => pending().await,
     };
     tokio::join!(
         pump(app.channels(), channel_worker::consume),

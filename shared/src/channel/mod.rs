@@ -3,9 +3,15 @@
 //! A platform's *door* verifies an event and queues it as an [`Incoming`]; its [`Voice`] posts what is to be said. What
 //! stands between the two is the same for all of them.
 
+mod call;
+mod connector;
+pub mod markdown;
+pub mod telegram;
+pub mod whatsapp;
 mod words;
 mod worker;
 
+pub use connector::room;
 pub use worker::work;
 
 use std::time::Duration;
@@ -20,7 +26,6 @@ use crate::app::App;
 use crate::auth::Endpoint;
 use crate::model::Message;
 use crate::queue;
-use crate::store::ConnectionItem;
 
 /// A platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,10 +222,14 @@ pub enum VoiceError {
 /// # Errors
 /// Where the credentials, or the message's place, are not of the platform's shape.
 fn voice(
-    _app: &App,
-    connection: &ConnectionItem,
-    _credentials: &SecretString,
-    _incoming: &Incoming,
+    app: &App,
+    platform: Platform,
+    credentials: &SecretString,
+    incoming: &Incoming,
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
-    Err(format!("{} has no voice yet", connection.platform.name()).into())
+    match platform {
+        Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
+        Platform::WhatsApp => Ok(Box::new(whatsapp::voice(app, credentials, incoming)?)),
+        Platform::Slack => Err(format!("{} has no voice yet", platform.name()).into()),
+    }
 }

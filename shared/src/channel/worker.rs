@@ -136,7 +136,7 @@ impl Work<'_> {
         let credentials = sealer
             .open(&connection.tenant, &purpose, &connection.sealed)
             .map_err(|error| WorkError::Credentials(error.into()))?;
-        super::voice(self.app, connection, &credentials, self.incoming).map_err(WorkError::Credentials)
+        super::voice(self.app, connection.platform, &credentials, self.incoming).map_err(WorkError::Credentials)
     }
 
     /// What is to be said.

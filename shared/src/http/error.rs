@@ -249,7 +249,9 @@ impl From<StoreError> for ApiError {
                     .retry_after(Duration::from_secs(1))
                     .because(error)
             }
-            StoreError::Refused(_) | StoreError::Malformed(_) => Self::internal(error),
+            StoreError::Refused(_) | StoreError::Taken | StoreError::Malformed(_) | StoreError::Answer(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod error;
 mod exchange;
 mod fields;
+mod public_url;
 mod sse;
 
 pub use error::{ApiError, ErrorKind};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
+use serde_dynamo::AttributeValue;
 
-use super::item::{GSI1, GSI1_PK, GSI1_SK, Item, Key, number, text};
-use super::turn::invalid;
+use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
+use super::outbox::outbox_write;
+use super::read::Query;
+use super::write::Write;
 use super::{OutboxItem, Store, StoreError};
 use crate::id::{AgentId, EventId, TenantId, WebhookId};
 
@@ -155,26 +156,20 @@ impl Store {
             (GSI1_PK, text(tenant_index(&agent.tenant))),
             (GSI1_SK, text(&agent.name)),
         ];
-        let mut update =
-            self.client.update_item().table_name(&self.table).set_key(Some(agent_key(&agent.id).attributes()));
-        for (name, value) in &sets {
-            update = update
-                .expression_attribute_names(format!("#{name}"), *name)
-                .expression_attribute_values(format!(":{name}"), value.clone());
-        }
         let assignments: Vec<String> = sets.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
-        let sent = update
-            .update_expression(format!("SET {}, webhooks = if_not_exists(webhooks, :none)", assignments.join(", ")))
-            .expression_attribute_values(":none", aws_sdk_dynamodb::types::AttributeValue::M(Item::new()))
-            .expression_attribute_values(":before", number(agent.version.saturating_sub(1)))
-            .condition_expression(if agent.version == 1 {
+        let expression = format!("SET {}, webhooks = if_not_exists(webhooks, :none)", assignments.join(", "));
+        let mut write = Write::update(&agent_key(&agent.id), expression)
+            .value(":none", AttributeValue::M(Item::new()))
+            .value(":before", number(agent.version.saturating_sub(1)))
+            .condition(if agent.version == 1 {
                 "attribute_not_exists(pk) OR (#version = :before AND #tenant = :tenant)"
             } else {
                 "#version = :before AND #tenant = :tenant"
-            })
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+            });
+        for (name, value) in sets {
+            write = write.name(format!("#{name}"), name).value(format!(":{name}"), value);
+        }
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// An agent of a tenant.
@@ -191,7 +186,7 @@ impl Store {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<AgentItem>, StoreError> {
-        self.index(tenant_index(tenant)).await
+        self.all(Query::index(&tenant_index(tenant))).await
     }
 
     /// Deletes an agent of a tenant; `false` where there is none.
@@ -199,16 +194,9 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn delete_agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(agent_key(agent).attributes()))
-            .condition_expression("tenant = :tenant")
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write =
+            Write::delete(&agent_key(agent)).condition("tenant = :tenant").value(":tenant", text(tenant.as_str()));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Adds a webhook to an agent; `false` where the agent is gone, or has [`MOST_WEBHOOKS`].
@@ -222,13 +210,11 @@ impl Store {
         id: &WebhookId,
         webhook: &Webhook,
     ) -> Result<bool, StoreError> {
-        let update = self
-            .webhook_update(tenant, agent, id)
-            .update_expression("SET webhooks.#id = :value")
-            .condition_expression("tenant = :tenant AND size(webhooks) < :most")
-            .expression_attribute_values(":value", serde_dynamo::to_attribute_value(webhook)?)
-            .expression_attribute_values(":most", number(MOST_WEBHOOKS));
-        super::gate::accepted(update.send().await, |error| error.is_conditional_check_failed_exception())
+        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+            .condition("tenant = :tenant AND size(webhooks) < :most")
+            .value(":value", serde_dynamo::to_attribute_value(webhook)?)
+            .value(":most", number(MOST_WEBHOOKS));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Puts a webhook in the place of what it was at `before`, its `updated_at`; `false` where it is not that any more.
@@ -243,13 +229,11 @@ impl Store {
         webhook: &Webhook,
         before: i64,
     ) -> Result<bool, StoreError> {
-        let update = self
-            .webhook_update(tenant, agent, id)
-            .update_expression("SET webhooks.#id = :value")
-            .condition_expression("tenant = :tenant AND webhooks.#id.updated_at = :before")
-            .expression_attribute_values(":value", serde_dynamo::to_attribute_value(webhook)?)
-            .expression_attribute_values(":before", number(before));
-        super::gate::accepted(update.send().await, |error| error.is_conditional_check_failed_exception())
+        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+            .condition("tenant = :tenant AND webhooks.#id.updated_at = :before")
+            .value(":value", serde_dynamo::to_attribute_value(webhook)?)
+            .value(":before", number(before));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Switches a receiver off and stores what tells of it, in one transaction; `false` where it is switched off
@@ -264,29 +248,21 @@ impl Store {
         disabled: &Disabled,
         outbox: Option<&OutboxItem>,
     ) -> Result<bool, StoreError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(agent_key(agent).attributes()))
-            .update_expression(
-                "SET webhooks.#id.#enabled = :off, webhooks.#id.updated_at = :at, \
-                 webhooks.#id.receiver.#disabled = :disabled",
-            )
-            .condition_expression("tenant = :tenant AND webhooks.#id.#enabled = :on")
-            .expression_attribute_names("#id", id.as_str())
-            .expression_attribute_names("#enabled", "enabled")
-            .expression_attribute_names("#disabled", "disabled")
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-            .expression_attribute_values(":on", AttributeValue::Bool(true))
-            .expression_attribute_values(":off", AttributeValue::Bool(false))
-            .expression_attribute_values(":at", number(disabled.at))
-            .expression_attribute_values(":disabled", serde_dynamo::to_attribute_value(disabled)?)
-            .build()
-            .map_err(invalid)?;
-        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
+        let expression = "SET webhooks.#id.#enabled = :off, webhooks.#id.updated_at = :at, \
+                          webhooks.#id.receiver.#disabled = :disabled";
+        let update = webhook_update(tenant, agent, id, expression)
+            .condition("tenant = :tenant AND webhooks.#id.#enabled = :on")
+            .name("#enabled", "enabled")
+            .name("#disabled", "disabled")
+            .value(":on", AttributeValue::Bool(true))
+            .value(":off", AttributeValue::Bool(false))
+            .value(":at", number(disabled.at))
+            .value(":disabled", serde_dynamo::to_attribute_value(disabled)?);
+        let mut writes = vec![update];
         if let Some(outbox) = outbox {
-            writes.push(self.outbox_write(outbox)?);
+            writes.push(outbox_write(outbox)?);
         }
-        self.transact(writes, EventId::generate().as_str()).await
+        self.transact(&writes, EventId::generate().as_str()).await
     }
 
     /// Deletes a webhook; `false` where it, or the agent, is not there.
@@ -294,43 +270,13 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn delete_webhook(&self, tenant: &TenantId, agent: &AgentId, id: &WebhookId) -> Result<bool, StoreError> {
-        let update = self
-            .webhook_update(tenant, agent, id)
-            .update_expression("REMOVE webhooks.#id")
-            .condition_expression("tenant = :tenant AND attribute_exists(webhooks.#id)");
-        super::gate::accepted(update.send().await, |error| error.is_conditional_check_failed_exception())
+        let write = webhook_update(tenant, agent, id, "REMOVE webhooks.#id")
+            .condition("tenant = :tenant AND attribute_exists(webhooks.#id)");
+        Ok(self.write(&write).await?.is_done())
     }
+}
 
-    fn webhook_update(&self, tenant: &TenantId, agent: &AgentId, id: &WebhookId) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(agent_key(agent).attributes()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None)
-            .expression_attribute_names("#id", id.as_str())
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-    }
-
-    /// All items of one partition of the index.
-    pub(super) async fn index<T: serde::de::DeserializeOwned>(&self, partition: String) -> Result<Vec<T>, StoreError> {
-        let mut items = Vec::new();
-        let mut from = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(GSI1)
-                .key_condition_expression("gsi1pk = :partition")
-                .expression_attribute_values(":partition", text(&partition))
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
-            items.extend(serde_dynamo::from_items::<_, T>(page.items.unwrap_or_default())?);
-            match page.last_evaluated_key {
-                Some(last) => from = Some(last),
-                None => return Ok(items),
-            }
-        }
-    }
+/// A change of one webhook; its condition is to name the `:tenant`.
+fn webhook_update(tenant: &TenantId, agent: &AgentId, id: &WebhookId, expression: &'static str) -> Write {
+    Write::update(&agent_key(agent), expression).name("#id", id.as_str()).value(":tenant", text(tenant.as_str()))
 }

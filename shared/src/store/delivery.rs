@@ -1,11 +1,10 @@
 //! Deliveries: an event on its way to one receiver, with what came of each attempt.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 
-use super::gate::accepted;
 use super::item::{Item, Key, TTL, number, text, ttl};
+use super::read::Query;
+use super::write::{Write, Written};
 use super::{Store, StoreError};
 use crate::id::{AgentId, EventId, TenantId, WebhookId};
 
@@ -122,9 +121,8 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn put_new_delivery(&self, delivery: &DeliveryItem) -> Result<bool, StoreError> {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(delivery.item()?));
-        let sent = put.condition_expression("attribute_not_exists(pk)").send().await;
-        accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let put = Write::put(delivery.item()?).condition("attribute_not_exists(pk)");
+        Ok(self.write(&put).await?.is_done())
     }
 
     /// Claims the attempt of this number, or a later one, until `until_ms`: where it is due and nobody makes it.
@@ -142,37 +140,23 @@ impl Store {
         if !key.is_possible() {
             return Ok(AttemptClaim::Missing);
         }
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key.attributes()))
-            .update_expression("SET claimed_until = :until")
-            .condition_expression(
+        let claim = Write::update(&key, "SET claimed_until = :until")
+            .condition(
                 "#state = :pending AND attempt <= :attempt AND next_at <= :now AND \
                  (attribute_not_exists(claimed_until) OR claimed_until <= :now)",
             )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":pending", text("pending"))
-            .expression_attribute_values(":attempt", number(attempt))
-            .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":until", number(until_ms))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(reply) => {
-                Ok(AttemptClaim::Claimed(serde_dynamo::from_item(reply.attributes.unwrap_or_default()).map(Box::new)?))
-            }
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => match failed.item.clone() {
-                    Some(found) => Ok(AttemptClaim::Refused(serde_dynamo::from_item(found).map(Box::new)?)),
-                    None => Ok(AttemptClaim::Missing),
-                },
-                _ => Err(error.into()),
-            },
-        }
+            .name("#state", "state")
+            .value(":pending", text("pending"))
+            .value(":attempt", number(attempt))
+            .value(":now", number(now_ms))
+            .value(":until", number(until_ms))
+            .telling_new()
+            .telling_refusal();
+        Ok(match self.write(&claim).await? {
+            Written::Done(found) => AttemptClaim::Claimed(serde_dynamo::from_item(found).map(Box::new)?),
+            Written::Refused(Some(found)) => AttemptClaim::Refused(serde_dynamo::from_item(found).map(Box::new)?),
+            Written::Refused(None) => AttemptClaim::Missing,
+        })
     }
 
     /// Stores how a delivery stands after an attempt that was claimed until `claimed_until`; `false` where the claim was
@@ -181,13 +165,9 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn settle_attempt(&self, delivery: &DeliveryItem, claimed_until: i64) -> Result<bool, StoreError> {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(delivery.item()?));
-        let sent = put
-            .condition_expression("claimed_until = :claimed")
-            .expression_attribute_values(":claimed", number(claimed_until))
-            .send()
-            .await;
-        accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let put =
+            Write::put(delivery.item()?).condition("claimed_until = :claimed").value(":claimed", number(claimed_until));
+        Ok(self.write(&put).await?.is_done())
     }
 
     /// Begins the schedule of a delivery anew; what is in the queue for it counts no more. `None` where there is no such
@@ -205,34 +185,23 @@ impl Store {
         if !key.is_possible() {
             return Ok(None);
         }
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key.attributes()))
-            .update_expression(
-                "SET #state = :pending, begun_at = :now, next_at = :now, step = :zero, attempt = attempt + :one \
-                 REMOVE claimed_until",
-            )
-            .condition_expression("tenant = :tenant AND expires_at > :now")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":pending", text("pending"))
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-            .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await;
-        match sent {
-            Ok(reply) => Ok(Some(serde_dynamo::from_item(reply.attributes.unwrap_or_default())?)),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let restart = Write::update(
+            &key,
+            "SET #state = :pending, begun_at = :now, next_at = :now, step = :zero, attempt = attempt + :one \
+             REMOVE claimed_until",
+        )
+        .condition("tenant = :tenant AND expires_at > :now")
+        .name("#state", "state")
+        .value(":pending", text("pending"))
+        .value(":tenant", text(tenant.as_str()))
+        .value(":now", number(now_ms))
+        .value(":zero", number(0))
+        .value(":one", number(1))
+        .telling_new();
+        Ok(match self.write(&restart).await? {
+            Written::Done(found) => Some(serde_dynamo::from_item(found)?),
+            Written::Refused(_) => None,
+        })
     }
 
     /// Deliveries to a receiver, the newest first: those before the one of this event, if one is named.
@@ -248,18 +217,8 @@ impl Store {
         now_ms: i64,
     ) -> Result<Vec<DeliveryItem>, StoreError> {
         let before = before.map_or("DELIVERY$".to_owned(), |event| format!("DELIVERY#{event}"));
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :webhook AND sk < :before")
-            .expression_attribute_values(":webhook", text(partition(agent, webhook)))
-            .expression_attribute_values(":before", text(before))
-            .scan_index_forward(false)
-            .limit(limit)
-            .send()
-            .await?;
-        let mut found: Vec<DeliveryItem> = serde_dynamo::from_items(page.items.unwrap_or_default())?;
+        let query = Query::before(&partition(agent, webhook), &before).limit(limit);
+        let mut found: Vec<DeliveryItem> = self.page(&query).await?;
         found.retain(|delivery| delivery.tenant == *tenant && delivery.expires_at > now_ms);
         Ok(found)
     }

@@ -1,10 +1,9 @@
 //! Events that wait to be spread to their receivers: all that one turn tells of in one item, which is written with it.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, ttl};
-use super::turn::invalid;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{AgentId, EventId, TenantId, WebhookId};
 
@@ -63,14 +62,12 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn delete_outbox(&self, id: &str) -> Result<(), StoreError> {
-        self.client.delete_item().table_name(&self.table).set_key(Some(outbox_key(id).attributes())).send().await?;
-        Ok(())
+        self.write(&Write::delete(&outbox_key(id))).await.map(drop)
     }
+}
 
-    pub(super) fn outbox_write(&self, outbox: &OutboxItem) -> Result<TransactWriteItem, StoreError> {
-        let mut item = outbox_key(&outbox.id).with(serde_dynamo::to_item(outbox)?);
-        item.insert(TTL.to_owned(), ttl(outbox.expires_at));
-        let put = Put::builder().table_name(&self.table).set_item(Some(item)).build().map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    }
+pub(super) fn outbox_write(outbox: &OutboxItem) -> Result<Write, StoreError> {
+    let mut item = outbox_key(&outbox.id).with(serde_dynamo::to_item(outbox)?);
+    item.insert(TTL.to_owned(), ttl(outbox.expires_at));
+    Ok(Write::put(item))
 }
