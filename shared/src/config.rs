@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::egress::Reach;
 use crate::outbound::TlsRoots;
 
 /// How the names of variables end that hold secrets.
@@ -59,6 +60,13 @@ pub struct Config {
     /// `ORRERY_CHANNELS_QUEUE` (unset): the URL of the SQS FIFO queue in which what people sent on channels waits; where
     /// it is unset, that waits in the table.
     pub channels_queue: Option<String>,
+    /// `ORRERY_DELIVERIES_QUEUE` (unset): the URL of the SQS standard queue in which events on their way to receivers
+    /// wait; where it is unset, they wait in the table.
+    pub deliveries_queue: Option<String>,
+    /// `ORRERY_WEBHOOK_TARGETS` (`public`): `public`, where the receivers of outbound webhooks are on the public internet
+    /// alone, behind https; `loopback`, where they may be on this machine too. `orrery serve` has `loopback` where it is
+    /// not set.
+    pub webhook_reach: Option<Reach>,
     /// How AWS is reached.
     pub aws: Aws,
     /// The variables that hold secrets: `*_API_KEY`, `*_SECRET` and `ORRERY_SEALING_KEYS`.
@@ -153,6 +161,13 @@ impl Config {
             metrics: vars.text("ORRERY_METRICS"),
             oidc: vars.oidc()?,
             channels_queue: vars.text("ORRERY_CHANNELS_QUEUE"),
+            deliveries_queue: vars.text("ORRERY_DELIVERIES_QUEUE"),
+            webhook_reach: match vars.text("ORRERY_WEBHOOK_TARGETS").as_deref() {
+                None => None,
+                Some("public") => Some(Reach::Public),
+                Some("loopback") => Some(Reach::PublicAndThisMachine),
+                Some(_) => return Err(error("ORRERY_WEBHOOK_TARGETS", "it is public or loopback")),
+            },
             aws: vars.aws(),
             secrets: all
                 .iter()

@@ -12,6 +12,7 @@ use super::routes::RoutesError;
 pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
     Ok(match name {
         "agent-chat" => agent_chat::routes(),
+        "agent-webhooks" => agent_webhooks::routes(),
         "chat-completions" => chat_completions::routes(),
         "health" => health::routes(),
         "mcp-keys" => mcp_keys::routes(),

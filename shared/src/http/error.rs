@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
 use crate::limit::{LimitError, PlanLimit, RateStatus};
+use crate::queue::QueueError;
 use crate::session::SessionError;
 use crate::store::StoreError;
 use crate::turn::TurnFailure;
+use crate::webhook::DeliverError;
 
 /// What kind of failure it is. A dialect gives each kind its status and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,6 +252,15 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(_) | StoreError::Taken | StoreError::Malformed(_) | StoreError::Answer(_) => {
                 Self::internal(error)
             }
+        }
+    }
+}
+
+impl From<DeliverError> for ApiError {
+    fn from(error: DeliverError) -> Self {
+        match error {
+            DeliverError::Store(error) | DeliverError::Queue(QueueError::Store(error)) => error.into(),
+            DeliverError::Queue(_) | DeliverError::Secret(_) | DeliverError::Seal(_) => Self::internal(error),
         }
     }
 }
