@@ -2,10 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use shared::agent::origin;
 use shared::auth::Kind;
-use shared::http::{ApiError, Fields, json_object};
+use shared::http::{ApiError, Fields, json_object, query_object};
 use shared::id::{AgentId, ConnectorId};
 use shared::store::KeyItem;
 use utoipa::{IntoParams, ToSchema};
@@ -150,13 +149,13 @@ pub(crate) struct DeleteKeyQuery {
 
 impl DeleteKeyQuery {
     pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = parameters(query);
+        let parameters = query_object(query);
         let mut fields = Fields::of(&parameters);
         let query = Self {
             agent_id: AgentId::from(fields.string("agentId", 1..=LONGEST_ID)),
             server_id: ConnectorId::from(fields.string("serverId", 1..=LONGEST_ID)),
         };
-        fields.finish().map_err(in_the_query)?;
+        fields.finish_query()?;
         Ok(query)
     }
 }
@@ -179,25 +178,12 @@ pub(crate) struct ListKeysQuery {
 
 impl ListKeysQuery {
     pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = parameters(query);
+        let parameters = query_object(query);
         let mut fields = Fields::of(&parameters);
         let query = Self { agent_id: AgentId::from(fields.string("agentId", 1..=LONGEST_ID)) };
-        fields.finish().map_err(in_the_query)?;
+        fields.finish_query()?;
         Ok(query)
     }
-}
-
-/// The query's parameters; of several with the same name the first.
-fn parameters(query: &str) -> Map<String, Value> {
-    let mut parameters = Map::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        parameters.entry(name).or_insert_with(|| value.into_owned().into());
-    }
-    parameters
-}
-
-fn in_the_query(error: ApiError) -> ApiError {
-    ApiError { message: "Invalid query parameters".into(), ..error }
 }
 
 /// An agent's keys.

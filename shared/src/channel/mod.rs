@@ -5,6 +5,7 @@
 
 mod call;
 pub mod markdown;
+pub mod slack;
 pub mod telegram;
 mod words;
 mod worker;
@@ -219,10 +220,13 @@ pub enum VoiceError {
 /// # Errors
 /// Where the credentials, or the message's place, are not of the platform's shape.
 fn voice(
-    _app: &App,
+    app: &App,
     platform: Platform,
-    _credentials: &SecretString,
-    _incoming: &Incoming,
+    credentials: &SecretString,
+    incoming: &Incoming,
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
-    Err(format!("{} has no voice yet", platform.name()).into())
+    match platform {
+        Platform::Slack => Ok(Box::new(slack::voice(app, credentials, incoming)?)),
+        Platform::Telegram | Platform::WhatsApp => Err(format!("{} has no voice yet", platform.name()).into()),
+    }
 }

@@ -4,7 +4,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
-use crate::limit::{LimitError, PlanLimit, RateStatus};
+use crate::channel::slack;
+use crate::limit::{LimitError, PlanLimit, RateStatus, RoomError};
+use crate::queue::QueueError;
 use crate::session::SessionError;
 use crate::store::StoreError;
 use crate::turn::TurnFailure;
@@ -212,6 +214,43 @@ impl From<PlanLimit> for ApiError {
             PlanLimit::Connectors(_) => "connector_limit_reached",
         };
         Self::new(ErrorKind::OverPlan, limit.to_string()).code(code)
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::Plan(limit) => limit.into(),
+            RoomError::Store(source) => source.into(),
+        }
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        Self::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
+            .code("unavailable")
+            .retry_after(Duration::from_secs(1))
+            .because(error)
+    }
+}
+
+impl From<slack::SettingError> for ApiError {
+    fn from(error: slack::SettingError) -> Self {
+        Self::new(ErrorKind::Unavailable, "Slack is not configured on this deployment.")
+            .code("slack_not_configured")
+            .because(error)
+    }
+}
+
+impl From<slack::signature::SignatureError> for ApiError {
+    fn from(error: slack::signature::SignatureError) -> Self {
+        let message = match error {
+            slack::signature::SignatureError::Missing => "Missing signature",
+            slack::signature::SignatureError::Stale => "The request is too old",
+            slack::signature::SignatureError::Wrong => "Invalid signature",
+        };
+        Self::new(ErrorKind::Unauthenticated, message).code("invalid_signature")
     }
 }
 

@@ -7,7 +7,7 @@ mod sse;
 
 pub use error::{ApiError, ErrorKind};
 pub use exchange::{Cors, Deadline, Exchange, LARGEST_BODY, named};
-pub use fields::{Fields, json_object};
+pub use fields::{Fields, json_object, query_object};
 pub use sse::{Frame, stream};
 
 pub use ::http::{Method, StatusCode};
