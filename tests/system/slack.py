@@ -48,7 +48,7 @@ class Slack:
         self.streams = streams
         self.lock = threading.RLock()
         self.violations, self.calls = [], []
-        self.codes = {}
+        self.codes, self.granted = {}, 0
         self.tokens = {}
         self.channels = collections.defaultdict(list)
         self.faults = collections.defaultdict(collections.deque)
@@ -91,8 +91,9 @@ class Slack:
     def grant(self, team="T0TEAM", name="Books", **changes):
         """A person lets the app into a team: the code that Slack sends them back with."""
         with self.lock:
-            code = f"code.{len(self.codes)}"
-            self.codes[code] = {"team": {"id": team, "name": name}, **changes}
+            self.granted += 1
+            code = f"code.{self.granted}"
+            self.codes[code] = {"team": {"id": team, "name": name}, "enterprise": None, **changes}
             return code
 
     def say(self, channel, text, user="U0ADA", thread=None, **more):

@@ -27,7 +27,7 @@ NOT_CHECKED = "positive_data_acceptance"
 def fuzzed(tmp_path_factory):
     agents = tmp_path_factory.mktemp("agents")
     (agents / "fuzzed.md").write_text(AGENT)
-    server = Orrery(tmp_path_factory.mktemp("orrery"), agents)
+    server = Orrery(tmp_path_factory.mktemp("orrery"), agents, {"SLACK_CLIENT_ID": "11.22"})
     server.start()
     yield server
     server.stop()
@@ -46,7 +46,7 @@ def run(server, folder, key, *options):
 
 
 def test_what_server_keys_open_answers_as_described(fuzzed, tmp_path):
-    run(fuzzed, tmp_path, fuzzed.plain_key("fuzzed"), "--exclude-path-regex", "^/api/widget/|^/api/mcp/keys")
+    run(fuzzed, tmp_path, fuzzed.plain_key("fuzzed"), "--exclude-path-regex", "^/api/widget/|^/api/mcp/keys|^/api/slack/")
 
 
 def test_what_widget_keys_open_answers_as_described(fuzzed, tmp_path):
@@ -54,7 +54,7 @@ def test_what_widget_keys_open_answers_as_described(fuzzed, tmp_path):
 
 
 def test_what_id_tokens_open_answers_as_described(fuzzed, tmp_path):
-    run(fuzzed, tmp_path, fuzzed.command("token")["token"], "--include-path-regex", "^/api/mcp/keys")
+    run(fuzzed, tmp_path, fuzzed.command("token")["token"], "--include-path-regex", "^/api/mcp/keys|^/api/slack/")
 
 
 def test_the_description_is_the_committed_one_and_can_be_read_as_a_page(fuzzed):

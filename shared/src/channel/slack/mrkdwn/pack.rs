@@ -49,6 +49,9 @@ struct Packer {
 
 impl Packer {
     fn add(&mut self, block: &Block) {
+        if matches!(&block.body, Body::Code(code) if code.trim().is_empty()) {
+            return;
+        }
         let (rows, frame) = match &block.body {
             Body::Lines(lines) => (lines.iter().flat_map(|line| line.split(self.most)).collect::<Vec<_>>(), 0),
             Body::Code(code) => {
