@@ -12,6 +12,7 @@ mod place;
 mod serve;
 mod tenants;
 mod token;
+mod transport;
 mod webhooks;
 mod when;
 

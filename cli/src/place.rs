@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::ProvideCredentials;
 use embedded::{EmbeddedDynamo, EmbeddedError};
 use secrecy::{ExposeSecret, SecretString};
 use shared::app::{App, AppError};
 use shared::auth::user;
+use shared::aws::{Client, Service};
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError};
 use shared::http::ApiError;
@@ -22,6 +23,7 @@ use shared::telemetry;
 
 use crate::args::TableArguments;
 use crate::issuer::{self, IssuerError, LocalIssuer};
+use crate::transport;
 
 /// The directory that is meant where none is named.
 const DEFAULT_DIRECTORY: &str = ".orrery";
@@ -45,6 +47,8 @@ pub(crate) enum PlaceError {
     Directory(PathBuf, #[source] io::Error),
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
+    #[error("AWS credentials cannot be had")]
+    Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the table cannot be used")]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -131,7 +135,7 @@ impl Place {
         }
         let database =
             EmbeddedDynamo::open(directory.as_ref().map(|directory| directory.join("orrery.db")).as_deref())?;
-        let store = Store::new(database.client(), LOCAL_TABLE.to_owned());
+        let store = Store::new(Client::in_process(database.service()), LOCAL_TABLE);
         store.create_table().await?;
         let place = Self::of(store, Keeper::Machine { database, directory }).await?;
         let owner = user::item(issuer::NAME, issuer::OWNER, place.tenant.clone(), place.clock.now_ms());
@@ -142,16 +146,27 @@ impl Place {
     }
 
     async fn cloud(table: &str, arguments: &TableArguments) -> Result<Self, PlaceError> {
-        let config = Config::from_environment()?;
+        let mut config = Config::from_environment()?;
         let client = outbound::client(config.tls_roots, config.connect_timeout)?;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(outbound::sdk_transport(client));
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(transport::over(client.clone()));
         if let Some(region) = &arguments.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(url) = &arguments.endpoint_url {
-            loader = loader.endpoint_url(url);
+        let found = loader.load().await;
+        if let Some(region) = found.region() {
+            config.aws.region = region.to_string();
         }
-        let store = Store::new(Client::new(&loader.load().await), table.to_owned());
+        if let Some(provider) = found.credentials_provider() {
+            let found = provider.provide_credentials().await.map_err(|error| PlaceError::Credentials(error.into()))?;
+            let token = found.session_token().map(SecretString::from);
+            let key = SecretString::from(found.secret_access_key());
+            config.aws.credentials = Some((found.access_key_id().to_owned(), key, token));
+        }
+        if arguments.endpoint_url.is_some() {
+            config.aws.dynamodb_endpoint.clone_from(&arguments.endpoint_url);
+        }
+        let client = Client::new(client, Clock::system(), Service::DynamoDb, &config.aws);
+        let store = Store::new(client, table);
         Self::of(store, Keeper::Cloud { region: arguments.region.clone() }).await
     }
 

@@ -1,5 +1,5 @@
-//! DynamoDB in this process: a transport for the AWS SDK over an embedded SQLite database, so that one machine runs the
-//! same store as the cloud. Nothing listens, nothing is sent.
+//! DynamoDB in this process, over an embedded SQLite database, so that one machine runs the same store as the cloud.
+//! Nothing listens, nothing is sent.
 //!
 //! A database in memory answers on the caller's thread, which costs a third less than the way to another thread and
 //! back; one in a file waits for the disk, and for other processes, on a blocking thread.
@@ -8,24 +8,17 @@ mod operation;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::ready;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
-use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use dynoxide::{Database, DynoxideError};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use operation::{Counters, Operation};
 
@@ -34,7 +27,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a held file is tried again.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
-const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+const UNKNOWN: &[u8] = br#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
 
 /// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +51,12 @@ pub enum EmbeddedError {
     Sweep(String),
 }
 
-/// An embedded DynamoDB, given to the SDK as its HTTP client. Clones share one database.
+/// Answers an operation and its JSON, at the try of this number, by an HTTP status and JSON.
+pub type Service = Arc<dyn Fn(&str, Bytes, u32) -> Answer + Send + Sync>;
+
+type Answer = BoxFuture<'static, io::Result<(u16, Bytes)>>;
+
+/// An embedded DynamoDB. Clones share one database.
 #[derive(Clone)]
 pub struct EmbeddedDynamo(Arc<Inner>);
 
@@ -93,19 +91,26 @@ impl EmbeddedDynamo {
         Ok(Self(Arc::new(Inner { database, place, counters: Counters::default() })))
     }
 
-    /// The SDK's client of this database.
+    /// Answers a call: an operation (`DynamoDB_20120810.GetItem`) with its JSON, by an HTTP status with JSON.
+    ///
+    /// # Errors
+    /// Where the process is about to end.
+    pub fn call(&self, target: &str, body: Bytes) -> Answer {
+        let (inner, target) = (Arc::clone(&self.0), target.to_owned());
+        match self.0.place {
+            Place::Memory => ready(Ok(inner.answer(&target, &body))).boxed(),
+            Place::File => async move {
+                tokio::task::spawn_blocking(move || inner.answer(&target, &body)).await.map_err(io::Error::other)
+            }
+            .boxed(),
+        }
+    }
+
+    /// It as a service that a client is given: the number of a call's try does not matter to it.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one client that needs neither region nor credentials of its own"
-    )]
-    pub fn client(&self) -> Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("local"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "this machine"))
-            .http_client(self.clone());
-        Client::from_conf(config.build())
+    pub fn service(&self) -> Service {
+        let database = self.clone();
+        Arc::new(move |target, body, _| database.call(target, body))
     }
 
     /// How often each operation was called through this handle and its clones; operations never called are left out.
@@ -131,58 +136,14 @@ impl fmt::Debug for EmbeddedDynamo {
 }
 
 impl Inner {
-    fn answer(&self, target: &str, body: &[u8]) -> Answer {
+    fn answer(&self, target: &str, body: &[u8]) -> (u16, Bytes) {
         let operation = target.strip_prefix(TARGET_PREFIX).and_then(Operation::from_name);
-        let Some(operation) = operation else { return Answer::unknown_operation() };
+        let Some(operation) = operation else { return (400, Bytes::from_static(UNKNOWN)) };
         self.counters.count(operation);
         match patiently(|| operation.run(&self.database, body)) {
-            Ok(json) => Answer { status: 200, json },
-            Err(error) => Answer { status: error.status_code(), json: error.to_json() },
+            Ok(json) => (200, json.into()),
+            Err(error) => (error.status_code(), error.to_json().into()),
         }
-    }
-}
-
-/// A reply on its way back to the SDK.
-struct Answer {
-    status: u16,
-    json: String,
-}
-
-impl Answer {
-    fn unknown_operation() -> Self {
-        let json = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#.to_owned();
-        Self { status: 400, json }
-    }
-
-    fn into_response(self) -> Result<HttpResponse, ConnectorError> {
-        let status = StatusCode::try_from(self.status).map_err(|error| ConnectorError::other(error.into(), None))?;
-        let mut response = HttpResponse::new(status, SdkBody::from(self.json));
-        response.headers_mut().insert("content-type", CONTENT_TYPE);
-        Ok(response)
-    }
-}
-
-impl HttpConnector for EmbeddedDynamo {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        let inner = Arc::clone(&self.0);
-        let answer = move || inner.answer(&target, request.body().bytes().unwrap_or_default()).into_response();
-        match self.0.place {
-            Place::Memory => HttpConnectorFuture::ready(answer()),
-            Place::File => HttpConnectorFuture::new(async move {
-                tokio::task::spawn_blocking(answer).await.map_err(|error| ConnectorError::other(error.into(), None))?
-            }),
-        }
-    }
-}
-
-impl HttpClient for EmbeddedDynamo {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        Some(ConnectorMetadata::new("embedded", None))
     }
 }
 

@@ -3,18 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, IdentityCache, Region, SharedHttpClient, StalledStreamProtectionConfig,
-};
-use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admissions;
 use crate::auth::{Gatekeeper, Users};
+use crate::aws::{self, Service};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::egress::{Egress, EgressError, EgressSettings};
@@ -22,17 +15,13 @@ use crate::http::ApiError;
 use crate::limit::Limiter;
 use crate::model::{ModelSettings, Models};
 use crate::outbound;
-use crate::queue::{Queue, QueueSettings, TableQueue};
+use crate::queue::{Queue, QueueSettings, SqsQueue, TableQueue};
 use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::telemetry::metrics;
 use crate::turn::{TurnSettings, Turns};
 
-/// How long the table is waited for before the same call is made again.
-const TABLE_TRY: Duration = Duration::from_secs(2);
-/// How long a call of the table takes with all its tries, at most.
-const TABLE_CALL: Duration = Duration::from_secs(5);
 /// What people sent on channels waits in this queue of the table, where it does not in SQS.
 const CHANNELS: &str = "channels";
 /// A queue of the table. Whoever works on a message renews its hold, so that a crash costs seconds.
@@ -81,7 +70,8 @@ impl App {
         if let Some(namespace) = &config.metrics {
             metrics::start(namespace, clock.clone());
         }
-        let store = Store::new(dynamodb(&config, outbound::sdk_transport(client.clone())), config.table.clone());
+        let table = aws::Client::new(client.clone(), clock.clone(), Service::DynamoDb, &config.aws);
+        let store = Store::new(table, &config.table);
         Self::assemble(config, clock, store, client)
     }
 
@@ -98,11 +88,17 @@ impl App {
         let secrets = match &config.secret {
             None => Secrets::environment(config.secrets.clone()),
             Some(name) => {
-                let manager = secrets_manager(&config, outbound::sdk_transport(client.clone()));
+                let manager = aws::Client::new(client.clone(), clock.clone(), Service::SecretsManager, &config.aws);
                 Secrets::manager(manager, name.clone(), config.secret_ttl, clock.clone())
             }
         };
-        let channels = Queue::Table(TableQueue::new(store.clone(), clock.clone(), CHANNELS, MACHINE));
+        let channels = match &config.channels_queue {
+            None => Queue::Table(TableQueue::new(store.clone(), clock.clone(), CHANNELS, MACHINE)),
+            Some(url) => {
+                let sqs = aws::Client::new(client.clone(), clock.clone(), Service::Sqs, &config.aws);
+                Queue::Sqs(SqsQueue::new(sqs, url.clone()))
+            }
+        };
         let limiter = Limiter::new(store.clone(), clock.clone());
         let sessions = Sessions::new(store.clone(), clock.clone(), config.session_ttl);
         Ok(Self(Arc::new(Parts {
@@ -210,17 +206,8 @@ impl App {
 
     /// Opens the connection to the table, so that the first request finds it open. What comes of it does not matter.
     pub async fn warm(&self) {
-        let endpoint = match &self.0.config.aws.dynamodb_endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => {
-                let Ok(params) = Params::builder().region(self.0.config.aws.region.clone()).build() else { return };
-                let Ok(endpoint) = DefaultResolver::new().resolve_endpoint(&params).await else { return };
-                endpoint.url().to_owned()
-            }
-        };
-        let answer = async { self.0.client.get(endpoint).send().await?.bytes().await };
-        match tokio::time::timeout(WARMING, answer).await {
-            Ok(Ok(_)) => {}
+        match tokio::time::timeout(WARMING, self.0.store.warm()).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the table's connection was not opened ahead"),
             Err(_) => tracing::debug!("the table's connection was not opened ahead in time"),
         }
@@ -234,42 +221,6 @@ impl App {
         let keys = self.0.secrets.get("ORRERY_SEALING_KEYS").await.map_err(ApiError::internal)?;
         Sealer::new(keys.as_ref()).map_err(ApiError::internal)
     }
-}
-
-/// The table's client: region, credentials and endpoint from the settings.
-#[expect(clippy::disallowed_methods, reason = "the table's client is made here")]
-fn dynamodb(config: &Config, transport: SharedHttpClient) -> aws_sdk_dynamodb::Client {
-    let aws = &config.aws;
-    let mut builder = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(aws.region.clone()))
-        .timeout_config(
-            TimeoutConfig::builder().operation_attempt_timeout(TABLE_TRY).operation_timeout(TABLE_CALL).build(),
-        )
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .identity_cache(IdentityCache::no_cache())
-        .http_client(transport);
-    builder.set_endpoint_url(aws.dynamodb_endpoint.clone());
-    builder.set_credentials_provider(credentials(config));
-    aws_sdk_dynamodb::Client::from_conf(builder.build())
-}
-
-fn secrets_manager(config: &Config, transport: SharedHttpClient) -> aws_sdk_secretsmanager::Client {
-    let aws = &config.aws;
-    let mut builder = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
-        .region(Region::new(aws.region.clone()))
-        .http_client(transport);
-    builder.set_endpoint_url(aws.secrets_endpoint.clone());
-    builder.set_credentials_provider(credentials(config));
-    aws_sdk_secretsmanager::Client::from_conf(builder.build())
-}
-
-fn credentials(config: &Config) -> Option<SharedCredentialsProvider> {
-    let (id, secret, token) = config.aws.credentials.as_ref()?;
-    let token = token.as_ref().map(|token| token.expose_secret().to_owned());
-    let credentials = Credentials::new(id, secret.expose_secret(), token, None, "environment");
-    Some(SharedCredentialsProvider::new(credentials))
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub struct Config {
     /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included. `SLACK_BASE_URL`
     /// (`https://slack.com/api`) is Slack's.
     pub base_urls: BTreeMap<String, Url>,
+    /// `ORRERY_PUBLIC_URL` (unset): where platforms reach this deployment, without `/api/…`; where it is unset, the address
+    /// of the request that asks is told them.
+    pub public_url: Option<Url>,
     /// `ORRERY_TLS_ROOTS` (`bundled`): `bundled` or `system`, the certificate authorities that are trusted.
     pub tls_roots: TlsRoots,
     /// `AWS_LAMBDA_LOG_LEVEL`, or `ORRERY_LOG` (`info`): what is logged, as a `tracing` filter.
@@ -76,14 +79,16 @@ pub struct Oidc {
     pub jwks_url: Option<Url>,
 }
 
-/// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three
-/// credentials, as Lambda sets them.
+/// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SQS`,
+/// `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the three credentials, as Lambda sets them.
 #[derive(Clone, Debug, Default)]
 pub struct Aws {
     /// The region; `us-east-1` where none is set.
     pub region: String,
     /// The table's endpoint, where it is not the region's own.
     pub dynamodb_endpoint: Option<String>,
+    /// SQS's endpoint, where it is not the region's own.
+    pub sqs_endpoint: Option<String>,
     /// Secrets Manager's endpoint, where it is not the region's own.
     pub secrets_endpoint: Option<String>,
     /// Who calls: access key, secret key, session token.
@@ -140,6 +145,7 @@ impl Config {
             mcp_allowed_origins: vars.list("ORRERY_MCP_ALLOWED_ORIGINS"),
             mcp_allowed_hosts: vars.list("ORRERY_MCP_ALLOWED_HOSTS"),
             base_urls: vars.base_urls()?,
+            public_url: vars.public_url()?,
             tls_roots: match vars.text("ORRERY_TLS_ROOTS").as_deref() {
                 None | Some("bundled") => TlsRoots::Bundled,
                 Some("system") => TlsRoots::System,
@@ -205,6 +211,21 @@ impl Variables<'_> {
         Ok(urls)
     }
 
+    fn public_url(&self) -> Result<Option<Url>, ConfigError> {
+        const NAME: &str = "ORRERY_PUBLIC_URL";
+        let url = self.parse::<Url>(NAME)?;
+        let is_plain = |url: &Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        match url {
+            Some(url) if !is_plain(&url) => Err(error(NAME, "it is an http or https URL without a query")),
+            url => Ok(url),
+        }
+    }
+
     fn oidc(&self) -> Result<Option<Oidc>, ConfigError> {
         const NAMES: [&str; 3] = ["ORRERY_OIDC_ISSUER", "ORRERY_OIDC_AUDIENCE", "ORRERY_OIDC_JWKS_URL"];
         let [issuer, audience, jwks_url] = NAMES;
@@ -236,6 +257,7 @@ impl Variables<'_> {
                 .or_else(|| self.text("AWS_DEFAULT_REGION"))
                 .unwrap_or_else(|| "us-east-1".to_owned()),
             dynamodb_endpoint: self.text("AWS_ENDPOINT_URL_DYNAMODB").or_else(any),
+            sqs_endpoint: self.text("AWS_ENDPOINT_URL_SQS").or_else(any),
             secrets_endpoint: self.text("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(any),
             credentials: self.text("AWS_ACCESS_KEY_ID").zip(self.text("AWS_SECRET_ACCESS_KEY")).map(|(id, secret)| {
                 (id, SecretString::from(secret), self.text("AWS_SESSION_TOKEN").map(SecretString::from))
@@ -280,6 +302,8 @@ mod tests {
             ("ORRERY_TLS_ROOTS", "none"),
             ("OLLAMA_BASE_URL", "not a url"),
             ("OLLAMA_BASE_URL", "ftp://example.com"),
+            ("ORRERY_PUBLIC_URL", "bot.example"),
+            ("ORRERY_PUBLIC_URL", "https://bot.example/?x"),
             ("ORRERY_OIDC_ISSUER", "accounts.example.com"),
             ("ORRERY_OIDC_ISSUER", "http://accounts.example.com"),
             ("ORRERY_OIDC_AUDIENCE", " , "),

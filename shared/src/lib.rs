@@ -51,6 +51,9 @@ pub mod secret;
 /// Reaches addresses that users name, and no private ones.
 pub mod egress;
 
+/// Calls DynamoDB, SQS and Secrets Manager.
+pub mod aws;
+
 /// Reaches services that the operator chose.
 pub mod outbound;
 

@@ -89,11 +89,11 @@ class Slack:
     # What a test does.
 
     def grant(self, team="T0TEAM", name="Books", **changes):
-        """A person lets the app into a team: the code that Slack sends them back with."""
+        """A person lets the app into a team, or a whole organisation: the code that Slack sends them back with."""
         with self.lock:
             self.granted += 1
             code = f"code.{self.granted}"
-            self.codes[code] = {"team": {"id": team, "name": name}, "enterprise": None, **changes}
+            self.codes[code] = {"team": team and {"id": team, "name": name}, "enterprise": None, **changes}
             return code
 
     def say(self, channel, text, user="U0ADA", thread=None, **more):
@@ -214,7 +214,7 @@ class Slack:
         if re.search(r"<[@#!]", arguments.get("markdown_text", "")):
             self.violate(f"{method}: a live mention in {arguments['markdown_text']!r}")
         metadata = arguments.get("metadata")
-        if metadata and not (isinstance(metadata.get("event_type"), str) and isinstance(metadata.get("event_payload"), dict)):
+        if metadata is not None and not (isinstance(metadata.get("event_type"), str) and isinstance(metadata.get("event_payload"), dict)):
             self.violate(f"{method}: metadata is {metadata!r}")
         if method == "chat.startStream" and arguments["channel"][0] != "D":
             for name in ("recipient_user_id", "recipient_team_id"):
@@ -290,11 +290,11 @@ class Slack:
         message["streamed"] += markdown_text
         return {"channel": channel, "ts": ts}
 
-    def chat_stopStream(self, team, channel, ts, **_):
+    def chat_stopStream(self, team, channel, ts, metadata=None, **_):
         message = self.message(channel, ts)
         if not message or not message.get("streaming"):
             return {"ok": False, "error": "message_not_in_streaming_state"}
-        message["streaming"] = False
+        message.update(streaming=False, metadata=metadata)
         return {"channel": channel, "ts": ts}
 
     def reactions_add(self, team, channel, timestamp, name):

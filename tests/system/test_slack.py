@@ -327,7 +327,7 @@ def test_an_installation_is_somebodys_and_happens_once(team):
     assert denied.status_code == 400 and "<script" not in denied.text
     rotated = team.come_back(code=team.slack.grant("T0X", "X", expires_in=43200), state=team.state())
     assert rotated.status_code == 400 and "rotation" in rotated.text
-    grid = team.come_back(code=team.slack.grant("E0ORG", team=None), state=team.state())
+    grid = team.come_back(code=team.slack.grant(None), state=team.state())
     assert grid.status_code == 400 and "organisation" in grid.text and team.slack.called("auth.revoke")
 
 

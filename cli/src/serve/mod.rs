@@ -222,6 +222,7 @@ async fn end_asked() {
 async fn work(app: &App) {
     match app.channels() {
         Queue::Table(queue) => pump(app.clone(), queue.clone(), channel_worker::consume).await,
+        Queue::Sqs(_) => pending().await,
     }
 }
 

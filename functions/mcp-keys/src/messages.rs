@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::agent::origin;
 use shared::auth::Kind;
-use shared::http::{ApiError, Fields, json_object, query_object};
+use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::id::{AgentId, ConnectorId};
 use shared::store::KeyItem;
 use utoipa::{IntoParams, ToSchema};
@@ -149,13 +149,13 @@ pub(crate) struct DeleteKeyQuery {
 
 impl DeleteKeyQuery {
     pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = query_object(query);
+        let parameters = parameters(query);
         let mut fields = Fields::of(&parameters);
         let query = Self {
             agent_id: AgentId::from(fields.string("agentId", 1..=LONGEST_ID)),
             server_id: ConnectorId::from(fields.string("serverId", 1..=LONGEST_ID)),
         };
-        fields.finish_query()?;
+        fields.finish().map_err(in_the_query)?;
         Ok(query)
     }
 }
@@ -178,10 +178,10 @@ pub(crate) struct ListKeysQuery {
 
 impl ListKeysQuery {
     pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = query_object(query);
+        let parameters = parameters(query);
         let mut fields = Fields::of(&parameters);
         let query = Self { agent_id: AgentId::from(fields.string("agentId", 1..=LONGEST_ID)) };
-        fields.finish_query()?;
+        fields.finish().map_err(in_the_query)?;
         Ok(query)
     }
 }

@@ -8,13 +8,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::app::App;
-use shared::channel::Platform;
 use shared::channel::slack::{self, connect};
+use shared::channel::{Platform, room};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Fields, Method, Request, StatusCode, query_object};
+use shared::http::{
+    ApiError, Cors, ErrorKind, Exchange, Fields, Method, Request, StatusCode, in_the_query, parameters,
+};
 use shared::id::AgentId;
-use shared::limit::room_for_connection;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -40,10 +41,10 @@ struct InstallQuery {
 
 impl InstallQuery {
     fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = query_object(query);
+        let parameters = parameters(query);
         let mut fields = Fields::of(&parameters);
         let query = Self { agent_id: AgentId::from(fields.string("agentId", 1..=200)) };
-        fields.finish_query()?;
+        fields.finish().map_err(in_the_query)?;
         Ok(query)
     }
 }
@@ -86,8 +87,10 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
     exchange.about_agent(&agent);
     let now = app.clock().now_ms();
     // Which team it will be is not known yet: it may be the one that the agent answers in already.
-    let may_be_the_same = |connection: &shared::store::ConnectionItem| connection.platform == Platform::Slack;
-    room_for_connection(app.store(), &tenant, may_be_the_same, now).await?;
+    let connections = app.store().connections(&tenant, &agent).await?;
+    let team = connections.iter().find(|connection| connection.platform == Platform::Slack);
+    let team = team.map_or("", |connection| &connection.external);
+    room(app.store(), &tenant, Platform::Slack, team, now).await??;
     let client_id = slack::client_id(app.secrets()).await?;
     let sealer = app.sealer().await?;
     let install = connect::Install::begin(tenant, agent, user.hash().to_owned(), now);

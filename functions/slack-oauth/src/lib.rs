@@ -9,13 +9,11 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use shared::app::App;
-use shared::channel::Platform;
 use shared::channel::slack::api::{Identity, Installation, SlackApi, SlackError, Team, oauth_access};
 use shared::channel::slack::connect::{Install, StateError};
-use shared::channel::slack::{self};
+use shared::channel::{Platform, room, slack};
 use shared::dialect::Dialect;
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, query_object};
-use shared::limit::room_for_connection;
+use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, parameters};
 use utoipa_axum::router::OpenApiRouter;
 
 const FUNCTION: &str = "slack-oauth";
@@ -46,7 +44,7 @@ async fn connect(State(app): State<App>, request: Request) -> Response {
 /// Connects the team, and tells its name.
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<String, ApiError> {
     let now = app.clock().now_ms();
-    let query = query_object(exchange.query());
+    let query = parameters(exchange.query());
     let parameter = |name: &str| query.get(name).and_then(|value| value.as_str()).filter(|value| !value.is_empty());
     if let Some(error) = parameter("error") {
         return Err(denied(error));
@@ -72,10 +70,7 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<String, ApiError> 
     let installation = access.map_err(not_exchanged)?;
     let api = SlackApi::new(app.client().clone(), base, installation.access_token.clone());
     let (team, identity) = installed(&api, &installation).await?;
-    let replaces = |connection: &shared::store::ConnectionItem| {
-        connection.platform == Platform::Slack && connection.external == team.id
-    };
-    room_for_connection(app.store(), &install.tenant, replaces, now).await?;
+    room(app.store(), &install.tenant, Platform::Slack, &team.id, now).await??;
     let mut connection =
         install.connection(&sealer, (&installation, team, &identity), now).map_err(ApiError::internal)?;
     if let Some(earlier) = app.store().connection(Platform::Slack, &team.id).await? {

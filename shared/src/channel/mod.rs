@@ -4,12 +4,15 @@
 //! stands between the two is the same for all of them.
 
 mod call;
+mod connector;
 pub mod markdown;
 pub mod slack;
 pub mod telegram;
+pub mod whatsapp;
 mod words;
 mod worker;
 
+pub use connector::room;
 pub use worker::work;
 
 use std::time::Duration;
@@ -227,6 +230,7 @@ fn voice(
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
     match platform {
         Platform::Slack => Ok(Box::new(slack::voice(app, credentials, incoming)?)),
-        Platform::Telegram | Platform::WhatsApp => Err(format!("{} has no voice yet", platform.name()).into()),
+        Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
+        Platform::WhatsApp => Ok(Box::new(whatsapp::voice(app, credentials, incoming)?)),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
 use crate::channel::slack;
-use crate::limit::{LimitError, PlanLimit, RateStatus, RoomError};
+use crate::limit::{LimitError, PlanLimit, RateStatus};
 use crate::queue::QueueError;
 use crate::session::SessionError;
 use crate::store::StoreError;
@@ -217,15 +217,6 @@ impl From<PlanLimit> for ApiError {
     }
 }
 
-impl From<RoomError> for ApiError {
-    fn from(error: RoomError) -> Self {
-        match error {
-            RoomError::Plan(limit) => limit.into(),
-            RoomError::Store(source) => source.into(),
-        }
-    }
-}
-
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         Self::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
@@ -286,7 +277,9 @@ impl From<StoreError> for ApiError {
                     .retry_after(Duration::from_secs(1))
                     .because(error)
             }
-            StoreError::Refused(_) | StoreError::Malformed(_) => Self::internal(error),
+            StoreError::Refused(_) | StoreError::Taken | StoreError::Malformed(_) | StoreError::Answer(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

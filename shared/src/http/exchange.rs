@@ -11,8 +11,9 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use tokio::time::Instant;
+use url::Url;
 
-use super::{ApiError, ErrorKind, InPath};
+use super::{ApiError, ErrorKind, InPath, public_url};
 use crate::admission::{Admission, Admissions};
 use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented, User, Users, bearer};
 use crate::dialect::Dialect;
@@ -143,6 +144,16 @@ impl Exchange {
     #[must_use]
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// Where platforms reach a path of this deployment: as the settings say, or as this request reached it.
+    ///
+    /// # Errors
+    /// Where neither tells it.
+    pub fn public_url(&self, configured: Option<&Url>, path: &str) -> Result<Url, ApiError> {
+        public_url::of(&self.parts, configured, path).ok_or_else(|| {
+            ApiError::new(ErrorKind::InvalidRequest, "The Host header names no host.").code("invalid_host")
+        })
     }
 
     /// For the log: the agent that the request is about.

@@ -22,14 +22,20 @@ pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The query's parameters as an object; of several with the same name the first.
+/// The query's parameters; of several with the same name the first.
 #[must_use]
-pub fn query_object(query: &str) -> Map<String, Value> {
+pub fn parameters(query: &str) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         parameters.entry(name).or_insert_with(|| value.into_owned().into());
     }
     parameters
+}
+
+/// What is wrong with [`parameters`], as it is told.
+#[must_use]
+pub fn in_the_query(error: ApiError) -> ApiError {
+    ApiError { message: "Invalid query parameters".into(), ..error }
 }
 
 fn invalid(details: Vec<String>) -> ApiError {
@@ -178,14 +184,6 @@ impl<'a> Fields<'a> {
     /// Where anything was wrong: all of it.
     pub fn finish(self) -> Result<(), ApiError> {
         if self.details.is_empty() { Ok(()) } else { Err(invalid(self.details)) }
-    }
-
-    /// The end of the reading, where the fields are a query's parameters.
-    ///
-    /// # Errors
-    /// Where anything was wrong: all of it.
-    pub fn finish_query(self) -> Result<(), ApiError> {
-        self.finish().map_err(|error| ApiError { message: "Invalid query parameters".into(), ..error })
     }
 
     fn array(&mut self, name: &str, most: usize) -> Option<&'a [Value]> {

@@ -3,11 +3,12 @@
 mod error;
 mod exchange;
 mod fields;
+mod public_url;
 mod sse;
 
 pub use error::{ApiError, ErrorKind};
 pub use exchange::{Cors, Deadline, Exchange, LARGEST_BODY, named};
-pub use fields::{Fields, json_object, query_object};
+pub use fields::{Fields, in_the_query, json_object, parameters};
 pub use sse::{Frame, stream};
 
 pub use ::http::{Method, StatusCode};

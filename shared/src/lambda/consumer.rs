@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::answer::forget;
 use super::runtime::time_left;
 use crate::app::App;
-use crate::queue::{Consumer, Queue, Received, Worked};
+use crate::queue::{Consumer, Queue, Received, SqsAttributes, Worked};
 use crate::telemetry;
 
 /// How long a message waits whose work panicked.
@@ -33,13 +33,7 @@ struct Record {
     receipt_handle: String,
     body: String,
     #[serde(default)]
-    attributes: Attributes,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attributes {
-    approximate_receive_count: Option<String>,
+    attributes: SqsAttributes,
 }
 
 /// The messages that are to come again.
@@ -61,8 +55,7 @@ pub(super) async fn consume(app: &App, queue: &Queue, work: Consumer, event: Lam
     let left = deadline.and_then(|deadline| time_left(deadline, app.clock().now_ms()));
     let deadline = left.map(|left| Instant::now() + left);
     let worked = event.payload.records.into_iter().map(async |record| {
-        let receives = record.attributes.approximate_receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
-        let received = Received { receives, body: record.body, deadline };
+        let received = Received { receives: record.attributes.receives(), body: record.body, deadline };
         let worked = AssertUnwindSafe(work(app, received)).catch_unwind().await.unwrap_or_else(|panic| {
             forget(panic);
             Worked::Again(AFTER_PANIC)

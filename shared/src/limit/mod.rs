@@ -3,9 +3,7 @@
 mod bucket;
 mod limiter;
 mod plan;
-mod room;
 
 pub use bucket::{Rate, RateStatus, Verdict, take};
 pub use limiter::{Bucket, LimitError, Limiter};
 pub use plan::{Plan, PlanLimit, UnknownPlan, budget_left};
-pub use room::{RoomError, room_for_connection};

@@ -4,6 +4,7 @@
 //! acknowledged comes again when its visibility timeout has passed, and goes to the dead letters, which are a queue too,
 //! when it was handed out too often. So a message may come twice: whoever works on one must bear that.
 
+mod sqs;
 mod table;
 
 use std::fmt;
@@ -12,8 +13,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+pub(crate) use self::sqs::SqsAttributes;
+pub use self::sqs::SqsQueue;
 pub use self::table::{QueueSettings, TableQueue};
 use crate::app::App;
+use crate::aws::AwsError;
 use crate::store::StoreError;
 
 /// How long a deduplication id is taken, as SQS has it.
@@ -56,6 +60,12 @@ pub enum QueueError {
     /// The queue's table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// SQS failed.
+    #[error(transparent)]
+    Sqs(#[from] AwsError),
+    /// SQS answered what cannot be read.
+    #[error("SQS's answer cannot be read")]
+    Answer(#[from] serde_json::Error),
 }
 
 /// A message as whoever works on it sees it.
@@ -91,6 +101,8 @@ pub type Consumer = for<'a> fn(&'a App, Received) -> BoxFuture<'a, Worked>;
 /// A queue. Clones share it.
 #[derive(Clone, Debug)]
 pub enum Queue {
+    /// Of SQS.
+    Sqs(SqsQueue),
     /// In the table.
     Table(TableQueue),
 }
@@ -131,6 +143,7 @@ impl Queue {
             return Err(QueueError::TooLarge);
         }
         match self {
+            Self::Sqs(queue) => queue.send(message).await,
             Self::Table(queue) => queue.send(message).await,
         }
     }
@@ -141,6 +154,7 @@ impl Queue {
     /// Where the queue does not answer.
     pub async fn receive(&self, most: usize) -> Result<Vec<Delivery>, QueueError> {
         match self {
+            Self::Sqs(queue) => queue.receive(most).await,
             Self::Table(queue) => queue.receive(most).await,
         }
     }
@@ -151,6 +165,7 @@ impl Queue {
     /// Where the queue does not answer. Nothing happens where it was handed out to another meanwhile.
     pub(crate) async fn hide(&self, id: &str, receipt: &str, time: Duration) -> Result<(), QueueError> {
         match self {
+            Self::Sqs(queue) => queue.hide(receipt, time).await,
             Self::Table(queue) => queue.hide(id, receipt, time).await,
         }
     }
@@ -163,6 +178,7 @@ impl Delivery {
     /// Where the queue does not answer: then it may come again.
     pub async fn acknowledge(&self) -> Result<(), QueueError> {
         match &self.queue {
+            Queue::Sqs(queue) => queue.delete(&self.receipt).await,
             Queue::Table(queue) => queue.delete(&self.id, &self.receipt).await,
         }
     }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::aws::{AwsError, Client};
 use crate::clock::Clock;
 use crate::model::{KeyError, KeySource};
 
@@ -21,8 +23,8 @@ pub enum SecretError {
     Unavailable {
         /// The secret's name in Secrets Manager.
         name: String,
-        /// What the SDK said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What went wrong.
+        source: AwsError,
     },
     /// The secret is no JSON object of strings.
     #[error("the secret {0} is not a JSON object of names and strings")]
@@ -37,13 +39,7 @@ pub struct Secrets(Arc<Source>);
 
 enum Source {
     Environment(Values),
-    Manager {
-        client: aws_sdk_secretsmanager::Client,
-        name: String,
-        ttl: Duration,
-        clock: Clock,
-        cache: Mutex<Option<(Timestamp, Values)>>,
-    },
+    Manager { client: Client, name: String, ttl: Duration, clock: Clock, cache: Mutex<Option<(Timestamp, Values)>> },
 }
 
 impl Secrets {
@@ -55,7 +51,7 @@ impl Secrets {
 
     /// Those of one secret in Secrets Manager, read again when `ttl` has passed.
     #[must_use]
-    pub fn manager(client: aws_sdk_secretsmanager::Client, name: String, ttl: Duration, clock: Clock) -> Self {
+    pub fn manager(client: Client, name: String, ttl: Duration, clock: Clock) -> Self {
         Self(Arc::new(Source::Manager { client, name, ttl, clock, cache: Mutex::new(None) }))
     }
 
@@ -95,13 +91,23 @@ impl Secrets {
     }
 }
 
-async fn fetch(client: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Values, SecretError> {
-    let reply = client.get_secret_value().secret_id(name).send().await.map_err(|source| SecretError::Unavailable {
-        name: name.to_owned(),
-        source: Box::new(source.into_service_error()),
-    })?;
-    let values: BTreeMap<String, String> = serde_json::from_str(reply.secret_string().unwrap_or_default())
-        .map_err(|_| SecretError::Malformed(name.to_owned()))?;
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SecretValue {
+    #[serde(default)]
+    secret_string: String,
+}
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+async fn fetch(client: &Client, name: &str) -> Result<Values, SecretError> {
+    let malformed = |_| SecretError::Malformed(name.to_owned());
+    let request = serde_json::json!({ "SecretId": name }).to_string();
+    let answer = client
+        .call("secretsmanager.GetSecretValue", request)
+        .await
+        .map_err(|source| SecretError::Unavailable { name: name.to_owned(), source })?;
+    let value: SecretValue = serde_json::from_slice(&answer).map_err(malformed)?;
+    let values: BTreeMap<String, String> = serde_json::from_str(&value.secret_string).map_err(malformed)?;
     Ok(Arc::new(
         values.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.into())).collect(),
     ))
@@ -116,28 +122,27 @@ impl KeySource for Secrets {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
     use secrecy::ExposeSecret;
     use serde_json::json;
     use wiremock::matchers::{body_partial_json, header};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+    use crate::aws::Service;
+    use crate::config::Aws;
     use crate::outbound::{self, TlsRoots};
 
     const TTL: Duration = Duration::from_secs(300);
 
     fn of(server: &MockServer, clock: &Clock) -> Secrets {
         let client = outbound::client(TlsRoots::Bundled, Duration::from_secs(1)).unwrap();
-        let config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-            .endpoint_url(server.uri())
-            .retry_config(aws_sdk_secretsmanager::config::retry::RetryConfig::disabled())
-            .http_client(outbound::sdk_transport(client))
-            .build();
-        let manager = aws_sdk_secretsmanager::Client::from_conf(config);
+        let aws = Aws {
+            region: "eu-central-1".to_owned(),
+            secrets_endpoint: Some(server.uri()),
+            credentials: Some(("id".to_owned(), "secret".into(), None)),
+            ..Aws::default()
+        };
+        let manager = Client::new(client, clock.clone(), Service::SecretsManager, &aws);
         Secrets::manager(manager, "orrery/keys".to_owned(), TTL, clock.clone())
     }
 
@@ -173,7 +178,7 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert_eq!(get(&secrets).await.as_deref(), Some("two"));
 
-        answer(&server, 1, ResponseTemplate::new(500)).await;
+        answer(&server, 3, ResponseTemplate::new(500)).await;
         clock.advance(TTL);
         assert_eq!(get(&secrets).await.as_deref(), Some("two"));
     }
@@ -181,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_manager_that_never_answered_and_a_secret_of_another_shape_are_told() {
         let (server, clock) = (MockServer::start().await, Clock::manual(Timestamp::UNIX_EPOCH));
-        answer(&server, 1, ResponseTemplate::new(500)).await;
+        answer(&server, 3, ResponseTemplate::new(500)).await;
         assert!(matches!(of(&server, &clock).get("A_API_KEY").await, Err(SecretError::Unavailable { .. })));
         answer(&server, 1, secret("plain text")).await;
         assert!(matches!(of(&server, &clock).get("A_API_KEY").await, Err(SecretError::Malformed(_))));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::{Deserialize, Serialize};
 
-use super::item::{GSI1, GSI1_PK, GSI1_SK, Item, Key, number, text};
+use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
+use super::read::Query;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{AgentId, TenantId, WebhookId};
 
@@ -77,26 +78,20 @@ impl Store {
             (GSI1_PK, text(tenant_index(&agent.tenant))),
             (GSI1_SK, text(&agent.name)),
         ];
-        let mut update =
-            self.client.update_item().table_name(&self.table).set_key(Some(agent_key(&agent.id).attributes()));
-        for (name, value) in &sets {
-            update = update
-                .expression_attribute_names(format!("#{name}"), *name)
-                .expression_attribute_values(format!(":{name}"), value.clone());
-        }
         let assignments: Vec<String> = sets.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
-        let sent = update
-            .update_expression(format!("SET {}, webhooks = if_not_exists(webhooks, :none)", assignments.join(", ")))
-            .expression_attribute_values(":none", aws_sdk_dynamodb::types::AttributeValue::M(Item::new()))
-            .expression_attribute_values(":before", number(agent.version.saturating_sub(1)))
-            .condition_expression(if agent.version == 1 {
+        let expression = format!("SET {}, webhooks = if_not_exists(webhooks, :none)", assignments.join(", "));
+        let mut write = Write::update(&agent_key(&agent.id), expression)
+            .value(":none", serde_dynamo::AttributeValue::M(Item::new()))
+            .value(":before", number(agent.version.saturating_sub(1)))
+            .condition(if agent.version == 1 {
                 "attribute_not_exists(pk) OR (#version = :before AND #tenant = :tenant)"
             } else {
                 "#version = :before AND #tenant = :tenant"
-            })
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+            });
+        for (name, value) in sets {
+            write = write.name(format!("#{name}"), name).value(format!(":{name}"), value);
+        }
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// An agent of a tenant.
@@ -113,7 +108,7 @@ impl Store {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<AgentItem>, StoreError> {
-        self.index(tenant_index(tenant)).await
+        self.all(Query::index(&tenant_index(tenant))).await
     }
 
     /// Deletes an agent of a tenant; `false` where there is none.
@@ -121,16 +116,9 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn delete_agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(agent_key(agent).attributes()))
-            .condition_expression("tenant = :tenant")
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write =
+            Write::delete(&agent_key(agent)).condition("tenant = :tenant").value(":tenant", text(tenant.as_str()));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Adds or replaces an inbound webhook of an agent; `false` where the agent is gone.
@@ -161,48 +149,19 @@ impl Store {
         tenant: &TenantId,
         agent: &AgentId,
         id: &WebhookId,
-        expression: &str,
-        value: Option<aws_sdk_dynamodb::types::AttributeValue>,
+        expression: &'static str,
+        value: Option<serde_dynamo::AttributeValue>,
     ) -> Result<bool, StoreError> {
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(agent_key(agent).attributes()))
-            .update_expression(expression)
-            .condition_expression(match value {
+        let mut write = Write::update(&agent_key(agent), expression)
+            .condition(match value {
                 Some(_) => "tenant = :tenant",
                 None => "tenant = :tenant AND attribute_exists(webhooks.#id)",
             })
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None)
-            .expression_attribute_names("#id", id.as_str())
-            .expression_attribute_values(":tenant", text(tenant.as_str()));
+            .name("#id", id.as_str())
+            .value(":tenant", text(tenant.as_str()));
         if let Some(value) = value {
-            update = update.expression_attribute_values(":value", value);
+            write = write.value(":value", value);
         }
-        super::gate::accepted(update.send().await, |error| error.is_conditional_check_failed_exception())
-    }
-
-    /// All items of one partition of the index.
-    pub(super) async fn index<T: serde::de::DeserializeOwned>(&self, partition: String) -> Result<Vec<T>, StoreError> {
-        let mut items = Vec::new();
-        let mut from = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(GSI1)
-                .key_condition_expression("gsi1pk = :partition")
-                .expression_attribute_values(":partition", text(&partition))
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
-            items.extend(serde_dynamo::from_items::<_, T>(page.items.unwrap_or_default())?);
-            match page.last_evaluated_key {
-                Some(last) => from = Some(last),
-                None => return Ok(items),
-            }
-        }
+        Ok(self.write(&write).await?.is_done())
     }
 }

@@ -1,10 +1,9 @@
 //! Rate buckets. A bucket's whole state is the moment at which it is full again (`limit::bucket`), in microseconds.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::Deserialize;
 
 use super::item::{Item, Key, TTL, number, ttl};
+use super::write::{Write, Written};
 use super::{Store, StoreError};
 
 /// The stored state of a bucket.
@@ -55,38 +54,23 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn take_from_bucket(&self, identity: &str, write: BucketWrite) -> Result<BucketTake, StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(bucket_key(identity).attributes()))
-            .expression_attribute_names("#ttl", TTL)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let update = match write {
-            BucketWrite::FromFull { now, full_at } => update
-                .update_expression("SET full_at = :full, #ttl = :ttl")
-                .condition_expression("attribute_not_exists(full_at) OR full_at <= :now")
-                .expression_attribute_values(":now", number(now))
-                .expression_attribute_values(":full", number(full_at))
-                .expression_attribute_values(":ttl", ttl(full_at / 1000)),
-            BucketWrite::Later { now, by, at_most } => update
-                .update_expression("SET full_at = full_at + :by, #ttl = :ttl")
-                .condition_expression("full_at > :now AND full_at <= :most")
-                .expression_attribute_values(":now", number(now))
-                .expression_attribute_values(":by", number(by))
-                .expression_attribute_values(":most", number(at_most))
-                .expression_attribute_values(":ttl", ttl(at_most.saturating_add(by) / 1000)),
+        let key = bucket_key(identity);
+        let write = match write {
+            BucketWrite::FromFull { now, full_at } => Write::update(&key, "SET full_at = :full, #ttl = :ttl")
+                .condition("attribute_not_exists(full_at) OR full_at <= :now")
+                .value(":now", number(now))
+                .value(":full", number(full_at))
+                .value(":ttl", ttl(full_at / 1000)),
+            BucketWrite::Later { now, by, at_most } => Write::update(&key, "SET full_at = full_at + :by, #ttl = :ttl")
+                .condition("full_at > :now AND full_at <= :most")
+                .value(":now", number(now))
+                .value(":by", number(by))
+                .value(":most", number(at_most))
+                .value(":ttl", ttl(at_most.saturating_add(by) / 1000)),
         };
-        let sent = update.return_values(aws_sdk_dynamodb::types::ReturnValue::UpdatedNew).send().await;
-        match sent {
-            Ok(reply) => full_at(reply.attributes.unwrap_or_default())
-                .map(|full_at| BucketTake::Taken(full_at.unwrap_or_default())),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    full_at(failed.item.clone().unwrap_or_default()).map(BucketTake::Changed)
-                }
-                _ => Err(error.into()),
-            },
+        match self.write(&write.name("#ttl", TTL).telling_changed().telling_refusal()).await? {
+            Written::Done(changed) => full_at(changed).map(|full_at| BucketTake::Taken(full_at.unwrap_or_default())),
+            Written::Refused(found) => full_at(found.unwrap_or_default()).map(BucketTake::Changed),
         }
     }
 }

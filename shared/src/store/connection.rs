@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::item::{GSI1_PK, GSI1_SK, Key, text};
+use super::read::Query;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::channel::Platform;
 use crate::id::{AgentId, TenantId};
@@ -60,7 +62,7 @@ impl Store {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn connections(&self, tenant: &TenantId, agent: &AgentId) -> Result<Vec<ConnectionItem>, StoreError> {
-        let mut found: Vec<ConnectionItem> = self.index(agent_index(agent)).await?;
+        let mut found: Vec<ConnectionItem> = self.all(Query::index(&agent_index(agent))).await?;
         found.retain(|connection| connection.tenant == *tenant);
         Ok(found)
     }
@@ -74,16 +76,10 @@ impl Store {
             connection_key(connection.platform, &connection.external).with(serde_dynamo::to_item(connection)?);
         item.insert(GSI1_PK.to_owned(), text(agent_index(&connection.agent)));
         item.insert(GSI1_SK.to_owned(), text(format!("{}#{}", connection.platform.name(), connection.external)));
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR tenant = :tenant")
-            .expression_attribute_values(":tenant", text(connection.tenant.as_str()))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write = Write::put(item)
+            .condition("attribute_not_exists(pk) OR tenant = :tenant")
+            .value(":tenant", text(connection.tenant.as_str()));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Deletes a connection; `false` where the tenant has none of this name.
@@ -96,15 +92,9 @@ impl Store {
         platform: Platform,
         external: &str,
     ) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(connection_key(platform, external).attributes()))
-            .condition_expression("tenant = :tenant")
-            .expression_attribute_values(":tenant", text(tenant.as_str()))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write = Write::delete(&connection_key(platform, external))
+            .condition("tenant = :tenant")
+            .value(":tenant", text(tenant.as_str()));
+        Ok(self.write(&write).await?.is_done())
     }
 }

@@ -1,11 +1,11 @@
 //! Connectors: what a key opens, through its rotations. A plan counts them, and a caller who keeps a connector's name
 //! finds the key that stands in it now. All of a tenant's are read consistently, by one query.
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, number, text, ttl};
-use super::turn::invalid;
+use super::read::Query;
+use super::write::Write;
 use super::{KeyItem, Store, StoreError};
 use crate::id::{AgentId, ConnectorId, TenantId};
 
@@ -71,61 +71,38 @@ impl Store {
     /// condition that it stands has seen every connector that was made within a limit.
     pub(super) async fn connectors(&self, tenant: &TenantId, now_ms: i64) -> Result<Connectors, StoreError> {
         let mut found = Connectors { working: 0, made: None };
-        let mut from = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-                .expression_attribute_values(":pk", text(tenant_partition(tenant)))
-                .expression_attribute_values(":sk", text(SK))
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
-            for row in serde_dynamo::from_items::<_, Row>(page.items.unwrap_or_default())? {
-                match row {
-                    Row::Connector(one) if one.expires_at.is_none_or(|at| at > now_ms) => found.working += 1,
-                    Row::Connector(_) => {}
-                    Row::Count { made } => found.made = Some(made),
-                }
-            }
-            match page.last_evaluated_key {
-                Some(last) => from = Some(last),
-                None => return Ok(found),
+        for row in self.all(Query::starting(&tenant_partition(tenant), SK)).await? {
+            match row {
+                Row::Connector(one) if one.expires_at.is_none_or(|at| at > now_ms) => found.working += 1,
+                Row::Connector(_) => {}
+                Row::Count { made } => found.made = Some(made),
             }
         }
+        Ok(found)
     }
 
     /// Counts one more made, where `made` still is how many there were.
-    pub(super) fn one_more(&self, tenant: &TenantId, made: Option<u64>) -> Result<TransactWriteItem, StoreError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::new(tenant_partition(tenant), SK).attributes()))
-            .update_expression("SET made = :next, tenant = :tenant")
-            .expression_attribute_values(":next", number(made.unwrap_or_default() + 1))
-            .expression_attribute_values(":tenant", text(tenant.as_str()));
-        let update = match made {
-            None => update.condition_expression("attribute_not_exists(made)"),
-            Some(made) => {
-                update.condition_expression("made = :made").expression_attribute_values(":made", number(made))
-            }
-        };
-        Ok(TransactWriteItem::builder().update(update.build().map_err(invalid)?).build())
+    pub(super) fn one_more(tenant: &TenantId, made: Option<u64>) -> Write {
+        let update = Write::update(&Key::new(tenant_partition(tenant), SK), "SET made = :next, tenant = :tenant")
+            .value(":next", number(made.unwrap_or_default() + 1))
+            .value(":tenant", text(tenant.as_str()));
+        match made {
+            None => update.condition("attribute_not_exists(made)"),
+            Some(made) => update.condition("made = :made").value(":made", number(made)),
+        }
     }
 
     /// The connector of a new key.
-    pub(super) fn new_connector(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn new_connector(&self, key: &KeyItem) -> Result<Write, StoreError> {
         self.put_connector(key, &key.hash)
     }
 
     /// The connector of `old` with `new` standing in it, where no third does.
-    pub(super) fn next_of_connector(&self, old: &KeyItem, new: &KeyItem) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn next_of_connector(&self, old: &KeyItem, new: &KeyItem) -> Result<Write, StoreError> {
         self.put_connector(new, &old.hash)
     }
 
-    fn put_connector(&self, key: &KeyItem, hash: &str) -> Result<TransactWriteItem, StoreError> {
+    fn put_connector(&self, key: &KeyItem, hash: &str) -> Result<Write, StoreError> {
         let item = ConnectorItem {
             connector: key.connector.clone(),
             tenant: key.tenant.clone(),
@@ -135,25 +112,14 @@ impl Store {
         };
         let mut item = connector_key(&key.tenant, &key.connector).with(serde_dynamo::to_item(item)?);
         item.extend(key.expires_at.map(|at| (TTL.to_owned(), ttl(at))));
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression(NOT_ANOTHERS)
-            .expression_attribute_values(":hash", text(hash))
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        let put = Write::put(item).condition(NOT_ANOTHERS).value(":hash", text(hash));
+        Ok(put)
     }
 
     /// No connector any more, where no other key stands in it.
-    pub(super) fn end_of_connector(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(connector_key(&key.tenant, &key.connector).attributes()))
-            .condition_expression(NOT_ANOTHERS)
-            .expression_attribute_values(":hash", text(&key.hash))
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
+    pub(super) fn end_of_connector(key: &KeyItem) -> Write {
+        Write::delete(&connector_key(&key.tenant, &key.connector))
+            .condition(NOT_ANOTHERS)
+            .value(":hash", text(&key.hash))
     }
 }

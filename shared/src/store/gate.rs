@@ -1,10 +1,5 @@
 //! What a request needs to be let in: one consistent BatchGetItem.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use serde::de::DeserializeOwned;
 
 use super::agent::agent_key;
@@ -48,9 +43,6 @@ pub struct Gate {
     pub idempotency: Option<IdempotencyItem>,
 }
 
-/// How often keys that a batch left unread are asked for again.
-const BATCH_TRIES: u32 = 5;
-
 impl Store {
     /// Reads all of it in one round trip; a second one follows only where DynamoDB leaves keys unread.
     ///
@@ -79,45 +71,9 @@ impl Store {
             idempotency: take(&mut items, idempotency.as_ref())?,
         })
     }
-
-    async fn batch(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
-        let mut keys = Some(keys).filter(|keys| !keys.is_empty());
-        let mut items = Vec::new();
-        for attempt in 0..BATCH_TRIES {
-            let Some(wanted) = keys.take() else { return Ok(items) };
-            if attempt > 0 {
-                tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
-            }
-            let wanted = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| StoreError::Refused(Box::new(error)))?;
-            let reply = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
-            items.extend(reply.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
-            let mut unread: HashMap<_, _> = reply.unprocessed_keys.unwrap_or_default();
-            keys = unread.remove(&self.table).map(|unread| unread.keys);
-        }
-        if keys.is_some() { Err(StoreError::Contended) } else { Ok(items) }
-    }
 }
 
 fn take<T: DeserializeOwned>(items: &mut Vec<Item>, key: Option<&Key>) -> Result<Option<T>, StoreError> {
     let found = key.and_then(|key| items.iter().position(|item| key.names(item)));
     Ok(found.map(|at| serde_dynamo::from_item(items.swap_remove(at))).transpose()?)
-}
-
-/// `true` where a conditional write was taken, `false` where its condition did not hold.
-pub(super) fn accepted<T, E, R>(
-    sent: Result<T, SdkError<E, R>>,
-    is_condition: impl Fn(&E) -> bool,
-) -> Result<bool, StoreError>
-where
-    StoreError: From<SdkError<E, R>>,
-{
-    match sent {
-        Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(is_condition) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -1,10 +1,9 @@
 //! Requests that may be retried: each key is claimed once, and the answer is found again through its turn.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, number, text, ttl};
+use super::write::{Write, Written};
 use super::{Store, StoreError};
 use crate::id::{SessionId, TenantId};
 
@@ -61,30 +60,17 @@ impl Store {
     pub async fn claim(&self, hash: &str, item: &IdempotencyItem, now_ms: i64) -> Result<Claim, StoreError> {
         let mut attributes = idempotency_key(hash).with(serde_dynamo::to_item(item)?);
         attributes.insert(TTL.to_owned(), ttl(now_ms + 86_400_000));
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(attributes))
-            .condition_expression(
-                "attribute_not_exists(pk) OR lapses_at <= :now OR (#owner = :owner AND #state = :running)",
-            )
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":owner", text(&item.owner))
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":now", number(now_ms))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(Claim::Claimed),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(Claim::Taken(serde_dynamo::from_item(failed.item.clone().unwrap_or_default())?))
-                }
-                _ => Err(error.into()),
-            },
+        let write = Write::put(attributes)
+            .condition("attribute_not_exists(pk) OR lapses_at <= :now OR (#owner = :owner AND #state = :running)")
+            .name("#owner", "owner")
+            .name("#state", "state")
+            .value(":owner", text(&item.owner))
+            .value(":running", text("running"))
+            .value(":now", number(now_ms))
+            .telling_refusal();
+        match self.write(&write).await? {
+            Written::Done(_) => Ok(Claim::Claimed),
+            Written::Refused(found) => Ok(Claim::Taken(serde_dynamo::from_item(found.unwrap_or_default())?)),
         }
     }
 
@@ -93,19 +79,13 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn release_claim(&self, hash: &str, owner: &str) -> Result<(), StoreError> {
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(idempotency_key(hash).attributes()))
-            .condition_expression("#owner = :owner AND #state = :running")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":running", text("running"))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
+        let write = Write::delete(&idempotency_key(hash))
+            .condition("#owner = :owner AND #state = :running")
+            .name("#owner", "owner")
+            .name("#state", "state")
+            .value(":owner", text(owner))
+            .value(":running", text("running"));
+        self.write(&write).await.map(drop)
     }
 
     /// Holds a claim for longer; `false` where it is not ours any more, or is answered.
@@ -113,20 +93,13 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn renew_claim(&self, hash: &str, owner: &str, until_ms: i64) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(idempotency_key(hash).attributes()))
-            .update_expression("SET lapses_at = :until")
-            .condition_expression("#owner = :owner AND #state = :running")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":until", number(until_ms))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write = Write::update(&idempotency_key(hash), "SET lapses_at = :until")
+            .condition("#owner = :owner AND #state = :running")
+            .name("#owner", "owner")
+            .name("#state", "state")
+            .value(":owner", text(owner))
+            .value(":running", text("running"))
+            .value(":until", number(until_ms));
+        Ok(self.write(&write).await?.is_done())
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use serde_dynamo::AttributeValue;
 
-/// An item as the SDK has it.
+/// An item, which is DynamoDB's JSON where it is written out.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The partition key.
@@ -50,7 +50,10 @@ impl Key {
     /// Whether the item stands under this key.
     pub(super) fn names(&self, item: &Item) -> bool {
         let is = |name: &str, value: &str| {
-            item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
+            item.get(name).and_then(|found| match found {
+                AttributeValue::S(text) => Some(text.as_str()),
+                _ => None,
+            }) == Some(value)
         };
         is(PK, &self.pk) && is(SK, &self.sk)
     }

@@ -1,18 +1,16 @@
 //! Keys, found by the SHA-256 of their text. The text itself is never here.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
+use serde_dynamo::AttributeValue;
 
 use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
-use super::turn::invalid;
+use super::read::Query;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{AgentId, ConnectorId, KeyId, TenantId};
 
 /// How often a key is tried to be stored while others are, too.
 const ROOM_TRIES: u32 = 30;
-/// Why a key is not stored whose hash another has.
-const TAKEN: &str = "another key has this hash";
-
 /// A key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyItem {
@@ -91,7 +89,7 @@ impl Store {
     /// Where the table does not take it; two keys never share a hash.
     pub async fn put_key(&self, key: &KeyItem) -> Result<(), StoreError> {
         let writes = vec![self.new_key(key)?, self.new_connector(key)?];
-        if self.transact(writes, key.id.as_str()).await? { Ok(()) } else { Err(StoreError::Refused(TAKEN.into())) }
+        if self.transact(&writes, key.id.as_str()).await? { Ok(()) } else { Err(StoreError::Taken) }
     }
 
     /// Stores a new key where fewer than `most` of its tenant's connectors work; `false` where as many do already. Of
@@ -105,23 +103,19 @@ impl Store {
             if found.working >= most as usize {
                 return Ok(false);
             }
-            let writes = vec![self.new_key(key)?, self.new_connector(key)?, self.one_more(&key.tenant, found.made)?];
-            if self.transact(writes, &format!("{}-{attempt}", key.id)).await? {
+            let writes = vec![self.new_key(key)?, self.new_connector(key)?, Self::one_more(&key.tenant, found.made)];
+            if self.transact(&writes, &format!("{}-{attempt}", key.id)).await? {
                 return Ok(true);
             }
         }
         Err(StoreError::Contended)
     }
 
-    fn new_key(&self, key: &KeyItem) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(key.item()?))
-            .condition_expression("attribute_not_exists(pk) OR id = :id")
-            .expression_attribute_values(":id", text(key.id.as_str()))
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
+    fn new_key(&self, key: &KeyItem) -> Result<Write, StoreError> {
+        let put = Write::put(key.item()?)
+            .condition("attribute_not_exists(pk) OR id = :id")
+            .value(":id", text(key.id.as_str()));
+        Ok(put)
     }
 
     /// A key of a tenant, by its hash.
@@ -138,7 +132,7 @@ impl Store {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn keys(&self, tenant: &TenantId, agent: &AgentId) -> Result<Vec<KeyItem>, StoreError> {
-        let keys: Vec<KeyItem> = self.index(agent_index(agent)).await?;
+        let keys: Vec<KeyItem> = self.all(Query::index(&agent_index(agent))).await?;
         Ok(keys.into_iter().filter(|key| key.tenant == *tenant).collect())
     }
 
@@ -154,25 +148,19 @@ impl Store {
         now_ms: i64,
         until: Option<i64>,
     ) -> Result<bool, StoreError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key_key(&old.hash).attributes()))
-            .condition_expression("enabled = :yes AND tenant = :tenant AND attribute_not_exists(rotated_to)")
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":to", text(new.id.as_str()))
-            .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":tenant", text(old.tenant.as_str()));
-        let update = match until {
-            None => update
-                .update_expression("SET enabled = :no, rotated_to = :to, rotated_at = :now")
-                .expression_attribute_values(":no", AttributeValue::Bool(false)),
-            Some(until) => update
-                .update_expression("SET expires_at = :until, rotated_to = :to, rotated_at = :now")
-                .expression_attribute_values(":until", number(until)),
+        let (expression, name, value) = match until {
+            None => ("SET enabled = :no, rotated_to = :to, rotated_at = :now", ":no", AttributeValue::Bool(false)),
+            Some(until) => ("SET expires_at = :until, rotated_to = :to, rotated_at = :now", ":until", number(until)),
         };
-        let retire = TransactWriteItem::builder().update(update.build().map_err(invalid)?).build();
+        let retire = Write::update(&key_key(&old.hash), expression)
+            .value(name, value)
+            .condition("enabled = :yes AND tenant = :tenant AND attribute_not_exists(rotated_to)")
+            .value(":yes", AttributeValue::Bool(true))
+            .value(":to", text(new.id.as_str()))
+            .value(":now", number(now_ms))
+            .value(":tenant", text(old.tenant.as_str()));
         let writes = vec![retire, self.new_key(new)?, self.next_of_connector(old, new)?];
-        self.transact(writes, new.id.as_str()).await
+        self.transact(&writes, new.id.as_str()).await
     }
 
     /// Disables a key for good, and its connector with it unless another key took its place; `false` where the key is
@@ -182,21 +170,16 @@ impl Store {
     /// Where the table does not take it.
     pub async fn revoke_key(&self, key: &KeyItem, now_ms: i64) -> Result<bool, StoreError> {
         let (place, delete) = match key.rotated_to {
-            None => ("attribute_not_exists(rotated_to)", Some(self.end_of_connector(key)?)),
+            None => ("attribute_not_exists(rotated_to)", Some(Self::end_of_connector(key))),
             Some(_) => ("attribute_exists(rotated_to)", None),
         };
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key_key(&key.hash).attributes()))
-            .update_expression("SET enabled = :no, revoked_at = :now")
-            .condition_expression(format!("enabled = :yes AND tenant = :tenant AND {place}"))
-            .expression_attribute_values(":no", AttributeValue::Bool(false))
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":tenant", text(key.tenant.as_str()))
-            .build()
-            .map_err(invalid)?;
-        let disable = TransactWriteItem::builder().update(update).build();
-        self.transact(std::iter::once(disable).chain(delete).collect(), KeyId::generate().as_str()).await
+        let disable = Write::update(&key_key(&key.hash), "SET enabled = :no, revoked_at = :now")
+            .condition(format!("enabled = :yes AND tenant = :tenant AND {place}"))
+            .value(":no", AttributeValue::Bool(false))
+            .value(":yes", AttributeValue::Bool(true))
+            .value(":now", number(now_ms))
+            .value(":tenant", text(key.tenant.as_str()));
+        let writes: Vec<Write> = std::iter::once(disable).chain(delete).collect();
+        self.transact(&writes, KeyId::generate().as_str()).await
     }
 }

@@ -33,12 +33,14 @@ mod idempotency;
 mod item;
 mod key;
 mod queue;
+mod read;
 mod reply;
 mod session;
 mod table;
 mod tenant;
 mod turn;
 mod user;
+mod write;
 
 pub use agent::{AgentItem, InboundWebhook};
 pub use bucket::{BucketTake, BucketWrite};
@@ -55,19 +57,39 @@ pub use tenant::{TenantItem, UsageItem};
 pub use turn::{TurnAbort, TurnCommit};
 pub use user::UserItem;
 
-use aws_sdk_dynamodb::Client;
+use std::sync::Arc;
 
-/// The table, through the AWS SDK.
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::aws::Client;
+
+/// The table. Clones share its client.
 #[derive(Clone, Debug)]
 pub struct Store {
     client: Client,
-    table: String,
+    table: Arc<str>,
 }
 
 impl Store {
     /// The table of this name, reached through this client.
     #[must_use]
-    pub const fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: Client, table: &str) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Opens the connection to the table, so that the first request finds it open.
+    ///
+    /// # Errors
+    /// Where no connection comes about.
+    pub async fn warm(&self) -> Result<(), reqwest::Error> {
+        self.client.warm().await
+    }
+
+    /// Calls one of DynamoDB's operations.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html>
+    async fn call<T: DeserializeOwned>(&self, operation: &str, request: &impl Serialize) -> Result<T, StoreError> {
+        let answer = self.client.call(&format!("DynamoDB_20120810.{operation}"), serde_json::to_vec(request)?).await?;
+        Ok(serde_json::from_slice(&answer)?)
     }
 }

@@ -1,10 +1,10 @@
 //! Queues on one machine: a partition a queue, its messages in the order in which they were sent.
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, Key, TTL, number, text, ttl};
-use super::turn::invalid;
+use super::read::Query;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::MessageId;
 
@@ -64,23 +64,19 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn enqueue(&self, queue: &str, item: &QueuedItem, named_until: i64) -> Result<bool, StoreError> {
-        let put = Put::builder().table_name(&self.table).set_item(Some(item.item(queue)?)).build().map_err(invalid)?;
-        let mut writes = vec![TransactWriteItem::builder().put(put).build()];
+        let put = Write::put(item.item(queue)?);
+        let mut writes = vec![put];
         if let Some(name) = &item.deduplication {
             let mut named = name_key(queue, name).attributes();
             named.insert("until".to_owned(), number(named_until));
             named.insert(TTL.to_owned(), ttl(named_until));
-            let put = Put::builder()
-                .table_name(&self.table)
-                .set_item(Some(named))
-                .condition_expression("attribute_not_exists(pk) OR #until <= :now")
-                .expression_attribute_names("#until", "until")
-                .expression_attribute_values(":now", number(item.sent_at))
-                .build()
-                .map_err(invalid)?;
-            writes.push(TransactWriteItem::builder().put(put).build());
+            let put = Write::put(named)
+                .condition("attribute_not_exists(pk) OR #until <= :now")
+                .name("#until", "until")
+                .value(":now", number(item.sent_at));
+            writes.push(put);
         }
-        self.transact(writes, &item.id).await
+        self.transact(&writes, &item.id).await
     }
 
     /// The next messages of a queue behind the one named `after`, in their order.
@@ -88,18 +84,8 @@ impl Store {
     /// # Errors
     /// Where the table cannot be read.
     pub async fn queued(&self, queue: &str, after: Option<&str>, limit: i32) -> Result<Vec<QueuedItem>, StoreError> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :queue AND sk > :after")
-            .expression_attribute_values(":queue", text(message_key(queue, "").pk))
-            .expression_attribute_values(":after", text(after.unwrap_or(MessageId::PREFIX)))
-            .consistent_read(true)
-            .limit(limit)
-            .send()
-            .await?;
-        Ok(serde_dynamo::from_items(page.items.unwrap_or_default())?)
+        let after = after.unwrap_or(MessageId::PREFIX);
+        self.page(&Query::after(&message_key(queue, after).pk, after).limit(limit)).await
     }
 
     /// Hands a message out under a receipt; `false` where somebody else did since it was read.
@@ -113,21 +99,17 @@ impl Store {
         receipt: &str,
         visible_at: i64,
     ) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(message_key(queue, &item.id).attributes()))
-            .update_expression("SET receipt = :receipt, visible_at = :until, receives = :receives")
-            .condition_expression("receipt = :before AND visible_at = :since")
-            .expression_attribute_values(":receipt", text(receipt))
-            .expression_attribute_values(":until", number(visible_at))
-            .expression_attribute_values(":receives", number(item.receives.saturating_add(1)))
-            .expression_attribute_values(":before", text(&item.receipt))
-            .expression_attribute_values(":since", number(item.visible_at))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write = Write::update(
+            &message_key(queue, &item.id),
+            "SET receipt = :receipt, visible_at = :until, receives = :receives",
+        )
+        .condition("receipt = :before AND visible_at = :since")
+        .value(":receipt", text(receipt))
+        .value(":until", number(visible_at))
+        .value(":receives", number(item.receives.saturating_add(1)))
+        .value(":before", text(&item.receipt))
+        .value(":since", number(item.visible_at));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Hides a message that was handed out under this receipt until `visible_at`. Nothing happens where it was handed
@@ -136,18 +118,11 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn hide(&self, queue: &str, id: &str, receipt: &str, visible_at: i64) -> Result<(), StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(message_key(queue, id).attributes()))
-            .update_expression("SET visible_at = :until")
-            .condition_expression("receipt = :receipt")
-            .expression_attribute_values(":until", number(visible_at))
-            .expression_attribute_values(":receipt", text(receipt))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
+        let write = Write::update(&message_key(queue, id), "SET visible_at = :until")
+            .condition("receipt = :receipt")
+            .value(":until", number(visible_at))
+            .value(":receipt", text(receipt));
+        self.write(&write).await.map(drop)
     }
 
     /// Takes a message that was handed out under this receipt out of its queue. Nothing happens where it was handed out
@@ -156,16 +131,9 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn dequeue(&self, queue: &str, id: &str, receipt: &str) -> Result<(), StoreError> {
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(message_key(queue, id).attributes()))
-            .condition_expression("receipt = :receipt")
-            .expression_attribute_values(":receipt", text(receipt))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
+        let write =
+            Write::delete(&message_key(queue, id)).condition("receipt = :receipt").value(":receipt", text(receipt));
+        self.write(&write).await.map(drop)
     }
 
     /// Moves a message to another queue, as one that was never handed out. Nothing happens where it was handed out since
@@ -174,17 +142,12 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn move_message(&self, queue: &str, item: &QueuedItem, to: &str) -> Result<(), StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(message_key(queue, &item.id).attributes()))
-            .condition_expression("receipt = :receipt")
-            .expression_attribute_values(":receipt", text(&item.receipt))
-            .build()
-            .map_err(invalid)?;
+        let delete = Write::delete(&message_key(queue, &item.id))
+            .condition("receipt = :receipt")
+            .value(":receipt", text(&item.receipt));
         let moved = QueuedItem { receives: 0, receipt: String::new(), ..item.clone() };
-        let put = Put::builder().table_name(&self.table).set_item(Some(moved.item(to)?)).build().map_err(invalid)?;
-        let writes =
-            vec![TransactWriteItem::builder().delete(delete).build(), TransactWriteItem::builder().put(put).build()];
-        self.transact(writes, MessageId::generate().as_str()).await.map(drop)
+        let put = Write::put(moved.item(to)?);
+        let writes = vec![delete, put];
+        self.transact(&writes, MessageId::generate().as_str()).await.map(drop)
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, ttl};
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{SessionId, TenantId};
 
@@ -58,8 +59,7 @@ impl Store {
     pub async fn put_reply(&self, message: &str, reply: &ReplyItem, expires_at: i64) -> Result<(), StoreError> {
         let mut item = reply_key(message).with(serde_dynamo::to_item(reply)?);
         item.insert(TTL.to_owned(), ttl(expires_at));
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
-        Ok(())
+        self.write(&Write::put(item)).await.map(drop)
     }
 
     /// The session that a conversation was moved to, unless that is over at `now_ms`.
@@ -85,7 +85,6 @@ impl Store {
         let item = ConversationItem { tenant: tenant.clone(), session: session.clone(), expires_at };
         let mut item = conversation_key(conversation).with(serde_dynamo::to_item(item)?);
         item.insert(TTL.to_owned(), ttl(expires_at));
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
-        Ok(())
+        self.write(&Write::put(item)).await.map(drop)
     }
 }

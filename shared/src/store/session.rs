@@ -1,11 +1,11 @@
 //! Sessions and their turns. A session is one conversation with one agent; a turn is one item, so that there are only
 //! whole ones.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, number, text, ttl};
+use super::read::Query;
+use super::write::{Write, Written};
 use super::{Store, StoreError};
 use crate::id::{AgentId, SessionId, TenantId, TraceId};
 
@@ -94,51 +94,42 @@ impl Store {
         } else {
             "#tenant = :tenant AND expires_at > :now"
         };
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(session_key(&wanted.agent, &wanted.id).attributes()))
-            .update_expression(
-                "SET id = :id, #tenant = :tenant, #agent = :agent, #source = if_not_exists(#source, :source), \
+        let write = Write::update(
+            &session_key(&wanted.agent, &wanted.id),
+            "SET id = :id, #tenant = :tenant, #agent = :agent, #source = if_not_exists(#source, :source), \
                  created_at = if_not_exists(created_at, :now), last_turn = if_not_exists(last_turn, :zero), \
                  expires_at = :expires, #ttl = :ttl, lease_owner = :owner, lease_until = :until",
-            )
-            .condition_expression(format!(
-                "{there} AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"
-            ))
-            .expression_attribute_names("#agent", "agent")
-            .expression_attribute_names("#tenant", "tenant")
-            .expression_attribute_names("#source", "source")
-            .expression_attribute_names("#ttl", TTL)
-            .expression_attribute_values(":id", text(wanted.id.as_str()))
-            .expression_attribute_values(":tenant", text(wanted.tenant.as_str()))
-            .expression_attribute_values(":agent", text(wanted.agent.as_str()))
-            .expression_attribute_values(":source", text(&wanted.source))
-            .expression_attribute_values(":now", number(now_ms))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":expires", number(wanted.expires_at))
-            .expression_attribute_values(":ttl", ttl(wanted.expires_at))
-            .expression_attribute_values(":owner", text(wanted.lease_owner.clone().unwrap_or_default()))
-            .expression_attribute_values(":until", number(wanted.lease_until.unwrap_or_default()))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match sent {
-            Ok(reply) => Ok(LeaseOutcome::Held(serde_dynamo::from_item(reply.attributes.unwrap_or_default())?)),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    let Some(found) = failed.item.clone() else { return Ok(LeaseOutcome::Missing) };
-                    let found: SessionItem = serde_dynamo::from_item(found)?;
-                    let ours = found.tenant == wanted.tenant && (create || found.expires_at > now_ms);
-                    Ok(match found.lease_until {
-                        Some(until) if ours => LeaseOutcome::Busy(until),
-                        _ => LeaseOutcome::Missing,
-                    })
-                }
-                _ => Err(error.into()),
-            },
+        )
+        .condition(format!(
+            "{there} AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"
+        ))
+        .name("#agent", "agent")
+        .name("#tenant", "tenant")
+        .name("#source", "source")
+        .name("#ttl", TTL)
+        .value(":id", text(wanted.id.as_str()))
+        .value(":tenant", text(wanted.tenant.as_str()))
+        .value(":agent", text(wanted.agent.as_str()))
+        .value(":source", text(&wanted.source))
+        .value(":now", number(now_ms))
+        .value(":zero", number(0))
+        .value(":expires", number(wanted.expires_at))
+        .value(":ttl", ttl(wanted.expires_at))
+        .value(":owner", text(wanted.lease_owner.clone().unwrap_or_default()))
+        .value(":until", number(wanted.lease_until.unwrap_or_default()))
+        .telling_new()
+        .telling_refusal();
+        match self.write(&write).await? {
+            Written::Done(session) => Ok(LeaseOutcome::Held(serde_dynamo::from_item(session)?)),
+            Written::Refused(None) => Ok(LeaseOutcome::Missing),
+            Written::Refused(Some(found)) => {
+                let found: SessionItem = serde_dynamo::from_item(found)?;
+                let ours = found.tenant == wanted.tenant && (create || found.expires_at > now_ms);
+                Ok(match found.lease_until {
+                    Some(until) if ours => LeaseOutcome::Busy(until),
+                    _ => LeaseOutcome::Missing,
+                })
+            }
         }
     }
 
@@ -153,18 +144,11 @@ impl Store {
         owner: &str,
         until_ms: i64,
     ) -> Result<bool, StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(session_key(agent, session).attributes()))
-            .update_expression("SET lease_until = :until")
-            .condition_expression("lease_owner = :owner")
-            .expression_attribute_values(":until", number(until_ms))
-            .expression_attribute_values(":owner", text(owner))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception())
+        let write = Write::update(&session_key(agent, session), "SET lease_until = :until")
+            .condition("lease_owner = :owner")
+            .value(":until", number(until_ms))
+            .value(":owner", text(owner));
+        Ok(self.write(&write).await?.is_done())
     }
 
     /// Gives a lease back without a turn. Nothing happens where it is not ours any more.
@@ -172,17 +156,10 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn release_lease(&self, agent: &AgentId, session: &SessionId, owner: &str) -> Result<(), StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(session_key(agent, session).attributes()))
-            .update_expression("REMOVE lease_owner, lease_until")
-            .condition_expression("lease_owner = :owner")
-            .expression_attribute_values(":owner", text(owner))
-            .send()
-            .await;
-        super::gate::accepted(sent, |error| error.is_conditional_check_failed_exception()).map(drop)
+        let write = Write::update(&session_key(agent, session), "REMOVE lease_owner, lease_until")
+            .condition("lease_owner = :owner")
+            .value(":owner", text(owner));
+        self.write(&write).await.map(drop)
     }
 
     /// The last turns of a session, the oldest first, at most `limit` and at most what one page holds (1 MB).
@@ -197,19 +174,8 @@ impl Store {
         limit: i32,
         now_ms: i64,
     ) -> Result<Vec<TurnItem>, StoreError> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :session AND begins_with(sk, :turns)")
-            .expression_attribute_values(":session", text(session_key(agent, session).pk))
-            .expression_attribute_values(":turns", text("TURN#"))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(limit)
-            .send()
-            .await?;
-        let mut turns: Vec<TurnItem> = serde_dynamo::from_items(page.items.unwrap_or_default())?;
+        let query = Query::starting(&session_key(agent, session).pk, "TURN#").backwards().limit(limit);
+        let mut turns: Vec<TurnItem> = self.page(&query).await?;
         turns.retain(|turn| turn.tenant == *tenant && turn.expires_at > now_ms);
         turns.reverse();
         Ok(turns)

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::Key;
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::TenantId;
 
@@ -50,8 +51,7 @@ impl Store {
     /// Where the table does not take it.
     pub async fn put_tenant(&self, tenant: &TenantItem) -> Result<(), StoreError> {
         let item = tenant_key(&tenant.tenant).with(serde_dynamo::to_item(tenant)?);
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
-        Ok(())
+        self.write(&Write::put(item)).await.map(drop)
     }
 
     /// A tenant.
@@ -68,21 +68,5 @@ impl Store {
     /// Where the table cannot be read.
     pub async fn usage(&self, tenant: &TenantId, month: &str) -> Result<UsageItem, StoreError> {
         Ok(self.get(&usage_key(tenant, month)).await?.unwrap_or_default())
-    }
-
-    /// One item, read consistently.
-    pub(super) async fn get<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
-        if !key.is_possible() {
-            return Ok(None);
-        }
-        let reply = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key.attributes()))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(reply.item.map(serde_dynamo::from_item).transpose()?)
     }
 }

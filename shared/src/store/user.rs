@@ -1,11 +1,10 @@
 //! Users, found by the SHA-256 of their issuer and subject, and the tenant that is theirs.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, Key};
 use super::tenant::tenant_key;
-use super::turn::invalid;
+use super::write::Write;
 use super::{Store, StoreError, TenantItem};
 use crate::id::TenantId;
 
@@ -51,17 +50,12 @@ impl Store {
     pub async fn put_new_user(&self, user: &UserItem, tenant: &TenantItem) -> Result<bool, StoreError> {
         let owned = tenant_key(&tenant.tenant).with(serde_dynamo::to_item(tenant)?);
         let writes = vec![self.new_item(user.item()?)?, self.new_item(owned)?];
-        self.transact(writes, tenant.tenant.as_str()).await
+        self.transact(&writes, tenant.tenant.as_str()).await
     }
 
-    fn new_item(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
+    fn new_item(&self, item: Item) -> Result<Write, StoreError> {
+        let put = Write::put(item).condition("attribute_not_exists(pk)");
+        Ok(put)
     }
 
     /// Stores a user, over what was stored of them: the tenant that it names is theirs from now on.
@@ -69,7 +63,6 @@ impl Store {
     /// # Errors
     /// Where the table does not take it.
     pub async fn put_user(&self, user: &UserItem) -> Result<(), StoreError> {
-        self.client.put_item().table_name(&self.table).set_item(Some(user.item()?)).send().await?;
-        Ok(())
+        self.write(&Write::put(user.item()?)).await.map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! Users and their tenants, connectors and the room that a plan has for them.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
 use shared::id::{AgentId, TenantId};
 use shared::store::{KeyItem, TenantItem, UserItem};
 use tokio::task::JoinSet;
@@ -85,11 +85,11 @@ async fn a_key_without_a_connector_is_rotated_into_one_and_can_be_revoked() {
     let alone = async || {
         let item = key(&tenant, &agent);
         store.put_key(&item).await.unwrap();
-        let text = |text: String| AttributeValue::S(text);
-        let connector = store.client.delete_item().table_name(&store.name).key("pk", text(format!("TENANT#{tenant}")));
-        connector.key("sk", text(format!("CONNECTOR#{}", item.connector))).send().await.unwrap();
-        let bare = store.client.update_item().table_name(&store.name).key("pk", text(format!("KEY#{}", item.hash)));
-        bare.key("sk", text("KEY".to_owned())).update_expression("REMOVE connector").send().await.unwrap();
+        let key = |pk: String, sk: String| json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+        let connector = key(format!("TENANT#{tenant}"), format!("CONNECTOR#{}", item.connector));
+        store.call("DeleteItem", json!({ "Key": connector })).await;
+        let bare = key(format!("KEY#{}", item.hash), "KEY".to_owned());
+        store.call("UpdateItem", json!({ "Key": bare, "UpdateExpression": "REMOVE connector" })).await;
         store.key(&tenant, &item.hash).await.unwrap().unwrap()
     };
     let old = alone().await;

@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::thread;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use embedded::EmbeddedDynamo;
+use serde_json::{Value, json};
+use shared::aws::{Client, Service};
+use shared::clock::Clock;
+use shared::config::Aws;
 use shared::id::TraceId;
 use shared::outbound::{self, TlsRoots};
 use shared::store::Store;
@@ -20,9 +21,9 @@ const ENDPOINT: &str = "ORRERY_TEST_DYNAMODB";
 pub(crate) struct Table {
     store: Store,
     /// The same table without the store.
-    pub(crate) client: Client,
+    client: Client,
     /// Its name.
-    pub(crate) name: String,
+    name: String,
     place: Place,
 }
 
@@ -38,7 +39,7 @@ impl Table {
     pub(crate) async fn new() -> Self {
         match endpoint() {
             Some(endpoint) => Self::at(endpoint).await,
-            None => Self::over(EmbeddedDynamo::open(None).unwrap().client(), Place::Memory).await,
+            None => Self::over(Client::in_process(EmbeddedDynamo::open(None).unwrap().service()), Place::Memory).await,
         }
     }
 
@@ -50,16 +51,22 @@ impl Table {
         }
         let folder = tempfile::tempdir().unwrap();
         let database = EmbeddedDynamo::open(Some(&folder.path().join("table"))).unwrap();
-        Self::over(database.client(), Place::File(folder)).await
+        Self::over(Client::in_process(database.service()), Place::File(folder)).await
     }
 
     async fn at(endpoint: String) -> Self {
         Self::over(client(&endpoint), Place::Endpoint(endpoint)).await
     }
 
+    /// Calls an operation on this table, without the store.
+    pub(crate) async fn call(&self, operation: &str, mut request: Value) {
+        request["TableName"] = self.name.as_str().into();
+        self.client.call(&format!("DynamoDB_20120810.{operation}"), request.to_string()).await.unwrap();
+    }
+
     async fn over(client: Client, place: Place) -> Self {
         let name = format!("orrery-{}", TraceId::generate());
-        let store = Store::new(client.clone(), name.clone());
+        let store = Store::new(client.clone(), &name);
         let table = Self { store, client, name, place };
         table.create_table().await.unwrap();
         table
@@ -87,7 +94,7 @@ impl Drop for Table {
 
 #[tokio::main(flavor = "current_thread")]
 async fn delete(endpoint: &str, table: &str) {
-    client(endpoint).delete_table().table_name(table).send().await.unwrap();
+    client(endpoint).call("DynamoDB_20120810.DeleteTable", json!({ "TableName": table }).to_string()).await.unwrap();
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks where the tests' tables are")]
@@ -96,14 +103,13 @@ fn endpoint() -> Option<String> {
 }
 
 /// A client of the endpoint, over the transport that the functions have.
-#[expect(clippy::disallowed_methods, reason = "the one client that is not of a deployment")]
 fn client(endpoint: &str) -> Client {
     let transport = outbound::client(TlsRoots::Bundled, Duration::from_secs(5)).unwrap();
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "the tests"))
-        .endpoint_url(endpoint)
-        .http_client(outbound::sdk_transport(transport));
-    Client::from_conf(config.build())
+    let aws = Aws {
+        region: "eu-central-1".to_owned(),
+        dynamodb_endpoint: Some(endpoint.to_owned()),
+        credentials: Some(("test".to_owned(), "test".into(), None)),
+        ..Aws::default()
+    };
+    Client::new(transport, Clock::system(), Service::DynamoDb, &aws)
 }

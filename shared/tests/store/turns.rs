@@ -1,6 +1,6 @@
 //! The end of a turn: everything or nothing, once.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
 use shared::id::TraceId;
 use shared::store::{
     Claim, GateRequest, IdempotencyItem, IdempotencyState, LeaseOutcome, Store, StoreError, TurnAbort, TurnCommit,
@@ -141,9 +141,8 @@ async fn turns_that_outlive_their_deleted_session_do_not_stand_in_the_way_of_a_n
     let store = Table::new().await;
     let talk = Talk::new();
     assert!(store.commit_turn(&commit(&talk.turn(1, NOW), None)).await.unwrap());
-    let delete = store.client.delete_item().table_name(&store.name).key("sk", AttributeValue::S("SESSION".into()));
     let partition = format!("SESSION#{}#{}", talk.agent, talk.session);
-    delete.key("pk", AttributeValue::S(partition)).send().await.unwrap();
+    store.call("DeleteItem", json!({ "Key": { "pk": { "S": partition }, "sk": { "S": "SESSION" } } })).await;
 
     talk.lease(&store, "owner", NOW + 1).await;
     let early = talk.turn(1, NOW + KEPT - 1);

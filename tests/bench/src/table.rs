@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
 use embedded::EmbeddedDynamo;
 use serde_json::Value;
 
@@ -91,10 +88,8 @@ impl Peer for Inside {
 
 impl Inside {
     async fn run(&self, target: &str, body: Vec<u8>) -> Outcome<(u16, Vec<u8>)> {
-        let mut request = HttpRequest::new(SdkBody::from(body));
-        request.headers_mut().insert("x-amz-target", target.to_owned());
-        let response = self.database.call(request).await?;
-        Ok((response.status().as_u16(), response.body().bytes().unwrap_or_default().to_vec()))
+        let (status, answer) = self.database.call(target, body.into()).await?;
+        Ok((status, answer.to_vec()))
     }
 
     fn count(&self, target: &str, answer: &Value) {

@@ -2,21 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use embedded::EmbeddedDynamo;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use shared::aws::Client;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +41,7 @@ pub struct Strike {
     pub operation: String,
     /// Which of its calls from now on; the first is 0.
     pub calls: Range<usize>,
-    /// How many of the SDK's tries fail of each of these calls.
+    /// How many tries fail of each of these calls.
     pub tries: usize,
     /// How.
     pub fault: Fault,
@@ -55,10 +49,10 @@ pub struct Strike {
     pub moment: Moment,
 }
 
-/// An embedded table between which and the SDK things go wrong. Clones share it.
+/// An embedded table between which and its client things go wrong. Clones share it.
 #[derive(Clone)]
 pub struct Faults {
-    inner: SharedHttpConnector,
+    inner: EmbeddedDynamo,
     plan: Arc<Mutex<Plan>>,
 }
 
@@ -66,26 +60,31 @@ pub struct Faults {
 struct Plan {
     strike: Option<Strike>,
     calls: BTreeMap<String, usize>,
-    /// Each call that is hit with its tries so far, by the id that the SDK gives to all tries of a call.
-    hit: HashMap<String, usize>,
+    /// Each call that is hit, by its operation and its JSON, with its tries so far.
+    hit: HashMap<(String, Bytes), usize>,
 }
 
 impl Faults {
     pub(crate) fn over(database: &EmbeddedDynamo) -> Self {
-        Self { inner: SharedHttpConnector::new(database.clone()), plan: Arc::default() }
+        Self { inner: database.clone(), plan: Arc::default() }
     }
 
-    /// The SDK's client of it, which retries as ever, but quickly and without end to its patience over all calls.
-    #[expect(clippy::disallowed_methods, reason = "a client over the embedded database alone")]
+    /// The client of it.
     pub(crate) fn client(&self) -> Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("local"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "test"))
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
-            .retry_partition(RetryPartition::custom("faults").token_bucket(TokenBucket::unlimited()).build())
-            .http_client(self.clone());
-        Client::from_conf(config.build())
+        let faults = self.clone();
+        Client::in_process(Arc::new(move |target, body, attempt| faults.call(target, body, attempt)))
+    }
+
+    fn call(&self, target: &str, body: Bytes, attempt: u32) -> BoxFuture<'static, io::Result<(u16, Bytes)>> {
+        let Some((fault, moment)) = self.next(target, &body, attempt) else { return self.inner.call(target, body) };
+        let call = (moment == Moment::After).then(|| self.inner.call(target, body));
+        async move {
+            if let Some(call) = call {
+                let _lost = call.await;
+            }
+            fault.outcome().await
+        }
+        .boxed()
     }
 
     /// From now on these calls fail.
@@ -104,13 +103,13 @@ impl Faults {
         self.plan.lock().unwrap().calls.clone()
     }
 
-    fn next(&self, request: &HttpRequest) -> Option<(Fault, Moment)> {
-        let header = |name: &str| request.headers().get(name).unwrap_or_default().to_owned();
-        let (target, call) = (header("x-amz-target"), header("amz-sdk-invocation-id"));
+    fn next(&self, target: &str, body: &Bytes, attempt: u32) -> Option<(Fault, Moment)> {
         let operation = target.rsplit('.').next().unwrap_or_default();
+        let call = (operation.to_owned(), body.clone());
         let plan = &mut *self.plan.lock().unwrap();
-        if header("amz-sdk-request").starts_with("attempt=1") {
+        if attempt == 1 {
             let count = plan.calls.entry(operation.to_owned()).or_default();
+            plan.hit.remove(&call);
             if plan.strike.as_ref().is_some_and(|strike| strike.operation == operation && strike.calls.contains(count))
             {
                 plan.hit.insert(call.clone(), 0);
@@ -124,41 +123,20 @@ impl Faults {
 }
 
 impl Fault {
-    async fn outcome(self) -> Result<HttpResponse, ConnectorError> {
+    async fn outcome(self) -> io::Result<(u16, Bytes)> {
         let (status, name) = match self {
             Self::InternalError => (500, "InternalServerError"),
             Self::Throttled => (400, "ThrottlingException"),
-            Self::Reset => return Err(ConnectorError::io("connection reset by peer".into())),
+            Self::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Self::Silence => std::future::pending().await,
         };
         let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"as told"}}"#);
-        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
-        response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-        Ok(response)
+        Ok((status, body.into()))
     }
 }
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faults").finish_non_exhaustive()
-    }
-}
-
-impl HttpConnector for Faults {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Some((fault, moment)) = self.next(&request) else { return self.inner.call(request) };
-        let inner = self.inner.clone();
-        HttpConnectorFuture::new(async move {
-            if moment == Moment::After {
-                let _lost = inner.call(request).await;
-            }
-            fault.outcome().await
-        })
-    }
-}
-
-impl HttpClient for Faults {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }

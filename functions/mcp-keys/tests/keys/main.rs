@@ -9,7 +9,7 @@ mod wire;
 use axum::Router;
 use http::Method;
 use serde_json::{Value, json};
-use shared::auth::{AuthError, Caller, Check, Endpoint, Presented, user};
+use shared::auth::{AuthError, Caller, Check, Endpoint, Presented};
 use shared::id::AgentId;
 use testkit::{Bench, Issuer, Reply, Signed, bare, post, send};
 

@@ -138,13 +138,18 @@ impl SlackVoice {
         })
     }
 
+    /// Ends a stream. From then on it says of itself that it is a draft.
+    async fn stop(&self, ts: &str) -> Result<(), SlackError> {
+        let metadata = message::draft(&self.event);
+        self.api.ask("chat.stopStream", &json!({ "channel": self.place.channel, "ts": ts, "metadata": metadata })).await
+    }
+
     /// Puts a post in the place of what stands there.
     async fn replace(&self, reference: &str, text: &str, metadata: &Value) -> Result<String, SlackError> {
         let ts = match reference.strip_prefix(STREAM) {
             Some(ts) => {
-                let body = json!({ "channel": self.place.channel, "ts": ts });
-                match self.api.ask("chat.stopStream", &body).await {
-                    Err(SlackError::Refused(code)) => tracing::debug!(code, "the stream is not stopped"),
+                match self.stop(ts).await {
+                    Err(SlackError::Refused(code)) => tracing::debug!(code, "the stream is stopped already"),
                     other => other?,
                 }
                 ts
@@ -228,8 +233,12 @@ impl Voice for SlackVoice {
                     return Ok(Found::At(message.ts));
                 }
                 Origin::Draft { event } if event == self.event => *self.left.lock().await = Some(message.ts),
-                // A stream has no metadata before it ends.
-                Origin::Unknown => *self.left.lock().await = Some(format!("{STREAM}{}", message.ts)),
+                // A stream says nothing of itself before it ends. What is none cannot be stopped, and is left alone.
+                Origin::Unknown => match self.stop(&message.ts).await {
+                    Ok(()) => *self.left.lock().await = Some(message.ts),
+                    Err(SlackError::Refused(_)) => {}
+                    Err(error) => return Err(error.into()),
+                },
                 Origin::Answer { .. } | Origin::Draft { .. } => {}
             }
         }

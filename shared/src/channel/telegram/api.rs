@@ -15,6 +15,8 @@ use super::WebhookSecret;
 use crate::channel::VoiceError;
 use crate::channel::call::{self, CallError};
 
+/// Where Telegram is, if the settings do not say it.
+const ADDRESS: &str = "https://api.telegram.org";
 /// What Telegram is asked to send.
 const UPDATES: [&str; 1] = ["message"];
 /// The longest pause that Telegram is believed.
@@ -55,6 +57,9 @@ pub enum TelegramError {
     /// No answer.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The settings name no address of it.
+    #[error("TELEGRAM_BASE_URL is no address that can be called")]
+    Address,
     /// Telegram has had too many calls, and says when to come again.
     #[error("Telegram asks to wait")]
     Busy(Duration),
@@ -96,7 +101,7 @@ impl From<TelegramError> for VoiceError {
     fn from(error: TelegramError) -> Self {
         match error {
             TelegramError::Call(CallError::Unreached(_)) => Self::Later(None),
-            TelegramError::Call(_) | TelegramError::Broken(_) => Self::Unknown(error.into()),
+            TelegramError::Call(_) | TelegramError::Broken(_) | TelegramError::Address => Self::Unknown(error.into()),
             TelegramError::Busy(wait) => Self::Later(Some(wait)),
             TelegramError::Refused { code, description, .. } => {
                 let words = description.to_lowercase();
@@ -166,26 +171,22 @@ struct Parameters {
 #[derive(Clone)]
 pub struct BotApi {
     client: reqwest::Client,
-    base: Url,
+    /// Without a slash at its end.
+    base: String,
     token: BotToken,
 }
 
 impl fmt::Debug for BotApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BotApi")
-            .field("base", &self.base.as_str())
-            .field("bot", &self.token.bot())
-            .finish_non_exhaustive()
+        f.debug_struct("BotApi").field("base", &self.base).field("bot", &self.token.bot()).finish_non_exhaustive()
     }
 }
 
 impl BotApi {
-    /// Where Telegram is, if the settings do not say it.
-    pub const ADDRESS: &str = "https://api.telegram.org";
-
-    /// The API at this address.
+    /// The API at this address, or at Telegram's own.
     #[must_use]
-    pub const fn new(client: reqwest::Client, base: Url, token: BotToken) -> Self {
+    pub fn new(client: reqwest::Client, base: Option<&Url>, token: BotToken) -> Self {
+        let base = base.map_or(ADDRESS, Url::as_str).trim_end_matches('/').to_owned();
         Self { client, base, token }
     }
 
@@ -231,12 +232,8 @@ impl BotApi {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &str, body: &Value) -> Result<T, TelegramError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!(
-            "{}/bot{}/{method}",
-            self.base.path().trim_end_matches('/'),
-            self.token.0.expose_secret()
-        ));
+        let url = format!("{}/bot{}/{method}", self.base, self.token.0.expose_secret());
+        let url = Url::parse(&url).map_err(|_| TelegramError::Address)?;
         let answer = call::call(&self.client, Method::POST, url, None, Some(body)).await?;
         let unreadable = |_| CallError::Unreadable(answer.status);
         let envelope: Envelope = serde_json::from_value(answer.body).map_err(unreadable)?;

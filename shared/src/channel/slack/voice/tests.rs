@@ -149,6 +149,23 @@ async fn what_an_earlier_worker_posted_is_found_and_what_it_began_is_completed()
 }
 
 #[tokio::test]
+async fn a_stream_that_was_left_is_completed_and_another_post_of_the_bot_is_left_alone() {
+    for (stopped, method) in
+        [(ok(json!({})), "chat.update"), (refused("message_not_in_streaming_state"), "chat.postMessage")]
+    {
+        let (voice, server) = voice().await;
+        let messages = json!([{ "ts": "100.6", "user": "U0BOT", "bot_id": "B1", "text": "" }]);
+        answer(&server, "conversations.replies", ok(json!({ "messages": messages }))).await;
+        answer(&server, "chat.stopStream", stopped).await;
+        answer(&server, "chat.update", ok(json!({}))).await;
+        answer(&server, "chat.postMessage", ok(json!({ "ts": "101.0" }))).await;
+        assert_eq!(voice.find(0).await.unwrap(), Found::Nowhere);
+        voice.post(0, "Hello", None).await.unwrap();
+        assert_eq!(calls(&server).await.last().unwrap().0, method);
+    }
+}
+
+#[tokio::test]
 async fn a_thread_that_slack_does_not_tell_is_no_failure() {
     let (voice, server) = voice().await;
     answer(&server, "conversations.replies", refused("missing_scope")).await;

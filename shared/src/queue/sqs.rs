@@ -1,0 +1,142 @@
+//! A queue of SQS, by its JSON protocol. A queue whose name ends in `.fifo` is one that knows groups.
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/>
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Delivery, Message, Queue, QueueError};
+use crate::aws::Client;
+
+/// The most messages that are handed out at once.
+const BATCH: usize = 10;
+
+/// A queue of SQS. Clones share its client.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessage<'a> {
+    queue_url: &'a str,
+    message_body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_group_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_deduplication_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReceiveMessage<'a> {
+    queue_url: &'a str,
+    max_number_of_messages: usize,
+    message_system_attribute_names: [&'a str; 3],
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReceiveMessageResult {
+    #[serde(default)]
+    messages: Option<Vec<SqsMessage>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SqsMessage {
+    message_id: String,
+    receipt_handle: String,
+    body: String,
+    #[serde(default)]
+    attributes: SqsAttributes,
+}
+
+/// What SQS tells of a message beside its body.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SqsAttributes {
+    approximate_receive_count: Option<String>,
+    message_group_id: Option<String>,
+    sent_timestamp: Option<String>,
+}
+
+impl SqsAttributes {
+    /// How often the message was handed out, this time included.
+    pub(crate) fn receives(&self) -> u32 {
+        self.approximate_receive_count.as_ref().and_then(|count| count.parse().ok()).unwrap_or(1)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Handle<'a> {
+    queue_url: &'a str,
+    receipt_handle: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visibility_timeout: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Anything {}
+
+impl SqsQueue {
+    /// The queue at this URL.
+    #[must_use]
+    pub const fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    pub(super) async fn send(&self, message: &Message) -> Result<(), QueueError> {
+        let request = SendMessage {
+            queue_url: &self.url,
+            message_body: &message.body,
+            message_group_id: message.group.as_deref(),
+            message_deduplication_id: message.deduplication.as_deref(),
+            delay_seconds: message.group.is_none().then_some(message.delay.as_secs()),
+        };
+        self.call::<Anything>("SendMessage", &request).await.map(drop)
+    }
+
+    pub(super) async fn receive(&self, most: usize) -> Result<Vec<Delivery>, QueueError> {
+        let request = ReceiveMessage {
+            queue_url: &self.url,
+            max_number_of_messages: most.clamp(1, BATCH),
+            message_system_attribute_names: ["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
+        };
+        let result: ReceiveMessageResult = self.call("ReceiveMessage", &request).await?;
+        let messages = result.messages.unwrap_or_default().into_iter();
+        Ok(messages
+            .map(|message| Delivery {
+                receives: message.attributes.receives(),
+                sent_at: message.attributes.sent_timestamp.and_then(|at| at.parse().ok()).unwrap_or_default(),
+                group: message.attributes.message_group_id,
+                body: message.body,
+                queue: Queue::Sqs(self.clone()),
+                id: message.message_id,
+                receipt: message.receipt_handle,
+            })
+            .collect())
+    }
+
+    pub(super) async fn delete(&self, receipt: &str) -> Result<(), QueueError> {
+        let request = Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: None };
+        self.call::<Anything>("DeleteMessage", &request).await.map(drop)
+    }
+
+    pub(super) async fn hide(&self, receipt: &str, time: Duration) -> Result<(), QueueError> {
+        let request =
+            Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: Some(time.as_secs()) };
+        self.call::<Anything>("ChangeMessageVisibility", &request).await.map(drop)
+    }
+
+    async fn call<T: DeserializeOwned>(&self, operation: &str, request: &impl Serialize) -> Result<T, QueueError> {
+        let answer = self.client.call(&format!("AmazonSQS.{operation}"), serde_json::to_vec(request)?).await?;
+        // Operations without a result answer with nothing, or with an empty object.
+        Ok(serde_json::from_slice(if answer.is_empty() { b"{}" } else { &answer })?)
+    }
+}
