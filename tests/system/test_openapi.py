@@ -6,6 +6,7 @@ import subprocess
 import httpx
 import pytest
 
+from fake import Platform
 from orrery import ROOT, Orrery
 
 PROGRAM = ROOT / "target" / "tools" / "schemathesis" / "bin" / "schemathesis"
@@ -23,14 +24,31 @@ You repeat what is said.
 NOT_CHECKED = "positive_data_acceptance"
 
 
+class Stranger(Platform):
+    """A Telegram and a Graph API that know nobody."""
+
+    def is_message(self, *_):
+        return False
+
+    def answer(self, *_):
+        telegram = {"ok": False, "error_code": 401, "description": "Unauthorized"}
+        return 401, {**telegram, "error": {"code": 190, "message": "Invalid OAuth access token."}}
+
+
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory):
     agents = tmp_path_factory.mktemp("agents")
     (agents / "fuzzed.md").write_text(AGENT)
-    server = Orrery(tmp_path_factory.mktemp("orrery"), agents, {"SLACK_CLIENT_ID": "11.22"})
+    stranger = Stranger()
+    environment = {
+        "TELEGRAM_BASE_URL": stranger.url, "GRAPH_BASE_URL": stranger.url, "WHATSAPP_APP_SECRET": "0123456789abcdef",
+        "ORRERY_PUBLIC_URL": "https://bots.example",
+    }
+    server = Orrery(tmp_path_factory.mktemp("orrery"), agents, environment)
     server.start()
     yield server
     server.stop()
+    stranger.stop()
 
 
 def run(server, folder, key, *options):
@@ -46,7 +64,7 @@ def run(server, folder, key, *options):
 
 
 def test_what_server_keys_open_answers_as_described(fuzzed, tmp_path):
-    run(fuzzed, tmp_path, fuzzed.plain_key("fuzzed"), "--exclude-path-regex", "^/api/widget/|^/api/mcp/keys|^/api/slack/")
+    run(fuzzed, tmp_path, fuzzed.plain_key("fuzzed"), "--exclude-path-regex", "^/api/widget/|^/api/mcp/keys|^/api/slack/|^/api/(telegram|whatsapp)/")
 
 
 def test_what_widget_keys_open_answers_as_described(fuzzed, tmp_path):
@@ -54,7 +72,7 @@ def test_what_widget_keys_open_answers_as_described(fuzzed, tmp_path):
 
 
 def test_what_id_tokens_open_answers_as_described(fuzzed, tmp_path):
-    run(fuzzed, tmp_path, fuzzed.command("token")["token"], "--include-path-regex", "^/api/mcp/keys|^/api/slack/")
+    run(fuzzed, tmp_path, fuzzed.command("token")["token"], "--include-path-regex", "^/api/mcp/keys|^/api/slack/|^/api/(telegram|whatsapp)/")
 
 
 def test_the_description_is_the_committed_one_and_can_be_read_as_a_page(fuzzed):

@@ -34,6 +34,9 @@ fn length(spans: &[Span]) -> usize {
     spans.iter().map(|span| span.text.chars().count()).sum()
 }
 
+/// Whether a text may be cut behind these characters.
+type Test<'a> = &'a dyn Fn(&[(char, Kind)]) -> bool;
+
 /// How many characters the first part gets: one at least, `most` at most.
 fn cut(spans: &[Span], most: usize, fits: &impl Fn(&[Span]) -> bool) -> usize {
     let fit = |count: usize| fits(&split_at(spans.to_vec(), count).0);
@@ -50,7 +53,7 @@ fn cut(spans: &[Span], most: usize, fits: &impl Fn(&[Span]) -> bool) -> usize {
         })
         .take(longest + 1)
         .collect();
-    let last = |from: usize, is_good: &dyn Fn(&[(char, Kind)]) -> bool| {
+    let last = |from: usize, is_good: Test<'_>| {
         (from.max(1)..=longest).rev().find(|at| letters.get(at - 1..=*at).is_some_and(is_good) && fit(*at))
     };
     let paragraph = |pair: &[(char, Kind)]| matches!(pair, [('\n', Kind::Text), ('\n', _)]);

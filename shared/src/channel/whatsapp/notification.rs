@@ -165,7 +165,7 @@ fn incoming(message: Message, phone: &str, contacts: &[Contact], now_ms: i64) ->
     }
     let request = request(&message)?;
     // The id that a person has for the business stays when they stop to show their number: a conversation goes by it.
-    let contact = contacts.iter().find(|contact| contact.wa_id == message.from).or_else(|| match contacts {
+    let contact = contacts.iter().find(|contact| contact.wa_id == message.from).or(match contacts {
         [only] => Some(only),
         _ => None,
     });

@@ -1,0 +1,142 @@
+//! The function on real events, over the embedded table.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::{Value, json};
+use shared::auth::sign;
+use shared::channel::Incoming;
+use shared::channel::whatsapp::{AccessToken, Credentials, PhoneNumber, VerifyToken, connection};
+use shared::id::AgentId;
+use testkit::{Bench, Reply, bare, event, send};
+
+const PATH: &str = "/api/whatsapp/webhook";
+const PHONE: &str = "106540352242922";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+struct Hook {
+    bench: Bench,
+    router: Router,
+    agent: AgentId,
+    verify: VerifyToken,
+}
+
+impl Hook {
+    async fn new() -> Self {
+        Self::with(Some(SECRET), None).await
+    }
+
+    /// A deployment with this app secret, and a number with this one of its own.
+    async fn with(deployment: Option<&str>, own: Option<&str>) -> Self {
+        let bench = Bench::with("enterprise", &[("WHATSAPP_APP_SECRET", deployment.unwrap_or_default())]).await;
+        let agent = bench.agent("", "You are a test.").await;
+        let phone: PhoneNumber = serde_json::from_value(json!({ "id": PHONE })).unwrap();
+        let credentials = Credentials {
+            token: AccessToken::parse("EAAG0000000000000000").unwrap(),
+            app_secret: own.map(|secret| secret.to_owned().into()),
+        };
+        let verify = VerifyToken::generate(PHONE).unwrap();
+        let sealer = bench.app.sealer().await.unwrap();
+        let item = connection(&sealer, (&bench.tenant, &agent), (&phone, None), &credentials, &verify, 1).unwrap();
+        assert!(bench.app.store().put_connection(&item).await.unwrap());
+        let router = bench.router(whatsapp_webhook::routes());
+        Self { bench, router, agent, verify }
+    }
+
+    async fn event(&self, file: &str) -> Reply {
+        let value: Value = serde_json::from_str(file).unwrap();
+        let signature = sign(&SECRET.into(), value["body"].as_str().unwrap_or_default().as_bytes());
+        let file = file.replace("SIGNATURE", &signature).replace("VERIFY_TOKEN", self.verify.reveal());
+        send(&self.router, event(&file, self.agent.as_str(), "")).await
+    }
+
+    async fn post(&self, query: &str, secret: &str, body: &str) -> Reply {
+        let signature = format!("sha256={}", sign(&secret.into(), body.as_bytes()));
+        let request = Request::post(format!("{PATH}{query}")).header("x-hub-signature-256", signature);
+        send(&self.router, request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    async fn queued(&self) -> Vec<Incoming> {
+        let deliveries = self.bench.app.channels().receive(10).await.unwrap();
+        deliveries.iter().map(|delivery| serde_json::from_str(&delivery.body).unwrap()).collect()
+    }
+}
+
+fn notification(phones: &[&str]) -> String {
+    let change = |(index, phone): (usize, &&str)| {
+        let message = json!({ "id": format!("wamid.{index}"), "from": "1", "type": "text", "text": { "body": "hi" } });
+        json!({ "field": "messages", "value": { "metadata": { "phone_number_id": phone }, "messages": [message] } })
+    };
+    let changes: Vec<Value> = phones.iter().enumerate().map(change).collect();
+    json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] }).to_string()
+}
+
+#[tokio::test]
+async fn the_events_of_meta_are_answered_and_messages_are_queued() {
+    let hook = Hook::new().await;
+    let agreed = hook.event(include_str!("../../../events/whatsapp-webhook-verify.json")).await;
+    assert_eq!((agreed.status.as_u16(), agreed.body.as_str()), (200, "1158201444"));
+    assert_eq!(agreed.header("content-type"), "text/plain");
+    let reads = hook.bench.reads();
+    assert_eq!(hook.event(include_str!("../../../events/whatsapp-webhook-status.json")).await.status, 200);
+    assert_eq!(hook.bench.reads(), reads + 1, "one read finds the connection");
+    assert_eq!(hook.event(include_str!("../../../events/whatsapp-webhook.json")).await.status, 200);
+    let queued: Vec<Value> = hook.queued().await.iter().map(|one| serde_json::to_value(one).unwrap()).collect();
+    let wamid = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=";
+    assert_eq!(
+        queued,
+        [json!({
+            "platform": "whatsapp", "connection": PHONE, "event": wamid, "conversation": "16505551234",
+            "request": { "kind": "answer", "text": "Où est la commande 7\u{a0}? 😀 @shop a/b" },
+            "place": { "to": { "phone": "16505551234" }, "message": wamid }, "received_at": testkit::BEGIN,
+        })]
+    );
+}
+
+#[tokio::test]
+async fn without_a_secret_or_a_signature_nothing_is_taken() {
+    let body = notification(&[PHONE]);
+    let hook = Hook::with(None, None).await;
+    for query in ["", "?connection=106540352242922"] {
+        let reply = hook.post(query, SECRET, &body).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (503, &json!("whatsapp_not_configured")));
+    }
+    let hook = Hook::new().await;
+    assert_eq!(hook.post("", "another", &body).await.status, 401);
+    assert_eq!(send(&hook.router, bare(Method::POST, PATH, "")).await.status, 401);
+    let bare_hex = Request::post(PATH).header("x-hub-signature-256", sign(&SECRET.into(), b"{}"));
+    assert_eq!(send(&hook.router, bare_hex.body(Body::from("{}")).unwrap()).await.status, 401, "Meta names the method");
+    assert_eq!(hook.queued().await, []);
+}
+
+#[tokio::test]
+async fn who_signs_speaks_for_their_own_numbers_alone() {
+    let own = "ffffffffffffffffffffffffffffffff";
+    let hook = Hook::with(Some(SECRET), Some(own)).await;
+    let named = format!("?connection={PHONE}");
+    assert_eq!(hook.post(&named, SECRET, &notification(&[PHONE])).await.status, 401);
+    assert_eq!(hook.post("", SECRET, &notification(&[PHONE])).await.status, 200);
+    assert_eq!(hook.queued().await, [], "the deployment's app does not sign for a number with an app of its own");
+    assert_eq!(hook.post(&named, own, &notification(&["7", PHONE, "8"])).await.status, 200);
+    assert_eq!(hook.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_verify_token_is_forbidden() {
+    let hook = Hook::new().await;
+    let (token, other) = (hook.verify.reveal(), VerifyToken::generate(PHONE).unwrap());
+    for query in [
+        String::new(),
+        "?hub.mode=subscribe&hub.challenge=1".to_owned(),
+        format!("?hub.mode=subscribe&hub.challenge=1&hub.verify_token={}", other.reveal()),
+        format!("?hub.mode=other&hub.challenge=1&hub.verify_token={token}"),
+        format!("?hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}&connection=7"),
+        format!("?hub.mode=subscribe&hub.verify_token={token}"),
+    ] {
+        let reply = send(&hook.router, bare(Method::GET, &format!("{PATH}{query}"), "")).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (403, &json!("invalid_verify_token")), "{query}");
+    }
+    let reply = send(&hook.router, bare(Method::PUT, PATH, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "GET, POST"));
+}
