@@ -44,7 +44,7 @@ def fuzzed(tmp_path_factory):
     stranger = Stranger()
     environment = {
         "TELEGRAM_BASE_URL": stranger.url, "GRAPH_BASE_URL": stranger.url, "WHATSAPP_APP_SECRET": "0123456789abcdef",
-        "ORRERY_PUBLIC_URL": "https://bots.example",
+        "ORRERY_PUBLIC_URL": "https://bots.example", "SLACK_CLIENT_ID": "11.22",
     }
     server = Orrery(tmp_path_factory.mktemp("orrery"), agents, environment)
     server.start()

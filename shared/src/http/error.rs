@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
+use crate::channel::slack;
 use crate::limit::{LimitError, PlanLimit, RateStatus};
 use crate::queue::QueueError;
 use crate::session::SessionError;
@@ -214,6 +215,34 @@ impl From<PlanLimit> for ApiError {
             PlanLimit::Connectors(_) => "connector_limit_reached",
         };
         Self::new(ErrorKind::OverPlan, limit.to_string()).code(code)
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        Self::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
+            .code("unavailable")
+            .retry_after(Duration::from_secs(1))
+            .because(error)
+    }
+}
+
+impl From<slack::SettingError> for ApiError {
+    fn from(error: slack::SettingError) -> Self {
+        Self::new(ErrorKind::Unavailable, "Slack is not configured on this deployment.")
+            .code("slack_not_configured")
+            .because(error)
+    }
+}
+
+impl From<slack::signature::SignatureError> for ApiError {
+    fn from(error: slack::signature::SignatureError) -> Self {
+        let message = match error {
+            slack::signature::SignatureError::Missing => "Missing signature",
+            slack::signature::SignatureError::Stale => "The request is too old",
+            slack::signature::SignatureError::Wrong => "Invalid signature",
+        };
+        Self::new(ErrorKind::Unauthenticated, message).code("invalid_signature")
     }
 }
 

@@ -97,10 +97,15 @@ impl Bench {
 
     /// An application whose tenant is on the enterprise plan, and whose table fails when it is told to.
     pub async fn with_faults() -> (Self, Faults) {
+        Self::with_faults_and(&[]).await
+    }
+
+    /// The same, with these variables as its environment.
+    pub async fn with_faults_and(variables: &[(&str, &str)]) -> (Self, Faults) {
         let database = EmbeddedDynamo::open(None).unwrap();
         let faults = Faults::over(&database);
         let client = faults.client();
-        (Self::over("enterprise", &[], database, client).await, faults)
+        (Self::over("enterprise", variables, database, client).await, faults)
     }
 
     async fn over(plan: &str, variables: &[(&str, &str)], database: EmbeddedDynamo, client: Client) -> Self {
