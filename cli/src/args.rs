@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shared::queue::QUEUES;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// Make, list and delete inbound webhooks, whose senders sign what they send
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// List, replay and purge dead letters: messages that were worked on too often in vain
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Print the API's description, an OpenAPI document
     Openapi,
 }
@@ -63,7 +68,7 @@ pub(crate) struct ServeArguments {
 
 /// Which table is meant.
 #[derive(Debug, Args)]
-pub(crate) struct TableArguments {
+pub(crate) struct PlaceArguments {
     /// The directory that keeps this machine's table
     #[arg(long, value_name = "DIR", default_value = ".orrery", conflicts_with = "table")]
     pub(crate) data: PathBuf,
@@ -76,6 +81,13 @@ pub(crate) struct TableArguments {
     /// Another endpoint of DynamoDB
     #[arg(long, value_name = "URL", requires = "table")]
     pub(crate) endpoint_url: Option<String>,
+}
+
+/// Which table is meant, and whose part of it.
+#[derive(Debug, Args)]
+pub(crate) struct TableArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
     /// A user's own part of the table, by the subject of their ID tokens [default: the deployment's own]
     #[arg(long, value_name = "SUBJECT")]
     pub(crate) owner: Option<String>,
@@ -271,7 +283,7 @@ pub(crate) enum WebhookCommand {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The secret is sealed before it is stored. With --table, ORRERY_SECRET names the deployment's secret that \
-                        holds the sealing keys, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set to read it."
+                        holds the sealing keys."
 )]
 pub(crate) struct WebhookCreateArguments {
     /// The agent that it calls, by name or id
@@ -312,4 +324,44 @@ pub(crate) struct WebhookDeleteArguments {
     pub(crate) table: TableArguments,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List dead letters: when, for whom, how long, but not what they say
+    List(QueueArguments),
+    /// Send dead letters to their queue again, in their order, to be worked on anew
+    Replay(QueueArguments),
+    /// Throw dead letters away
+    Purge(QueuePurgeArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With --table, the URLs are among the outputs of the stack, like ChannelsDeadQueueUrl and ChannelsQueueUrl. SQS \
+                  lists the first ten letters of a conversation."
+)]
+pub(crate) struct QueueArguments {
+    /// The queue that they are of [default: all of this machine; with --table, the URLs tell]
+    #[arg(value_name = "QUEUE", value_parser = PossibleValuesParser::new(QUEUES))]
+    pub(crate) queue: Option<String>,
+    /// The queue of dead letters on AWS
+    #[arg(long, value_name = "URL", requires = "table")]
+    pub(crate) dead_queue_url: Option<String>,
+    /// The queue on AWS that they are sent to again
+    #[arg(long, value_name = "URL", requires = "dead_queue_url")]
+    pub(crate) queue_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueuePurgeArguments {
+    /// They are to be gone for good
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) letters: QueueArguments,
 }

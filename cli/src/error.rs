@@ -28,6 +28,8 @@ pub(crate) enum CommandError {
     Place(#[from] PlaceError),
     #[error("the table cannot be used")]
     Store(#[from] shared::store::StoreError),
+    #[error("the queue cannot be used")]
+    Queue(#[from] shared::queue::QueueError),
     #[error(transparent)]
     Key(#[from] shared::auth::KeyringError),
     #[error(transparent)]
@@ -52,6 +54,7 @@ impl CommandError {
             | Self::Document(_)
             | Self::Place(_)
             | Self::Store(_)
+            | Self::Queue(_)
             | Self::Key(_)
             | Self::Seal(_)
             | Self::Serve(_) => 1,

@@ -9,6 +9,7 @@ mod issuer;
 mod keys;
 mod output;
 mod place;
+mod queues;
 mod serve;
 mod tenants;
 mod token;
@@ -44,6 +45,7 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Tenant(command) => tenants::run(command).await,
         Command::Token(arguments) => token::run(&arguments).await,
         Command::Webhook(command) => webhooks::run(command).await,
+        Command::Queue(command) => queues::run(command).await,
         Command::Openapi => serve::describe(),
     }
 }

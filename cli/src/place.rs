@@ -17,11 +17,12 @@ use shared::config::{Config, ConfigError};
 use shared::http::ApiError;
 use shared::id::TenantId;
 use shared::outbound::{self, OutboundError};
+use shared::queue::{Queue, QueueSettings, SqsQueue, TableQueue};
 use shared::secret::{SealError, Sealer};
 use shared::store::{Store, StoreError, TenantItem, UserItem};
 use shared::telemetry;
 
-use crate::args::TableArguments;
+use crate::args::{PlaceArguments, TableArguments};
 use crate::issuer::{self, IssuerError, LocalIssuer};
 use crate::transport;
 
@@ -85,23 +86,40 @@ pub(crate) struct Place {
 pub(crate) enum Keeper {
     /// A directory of this machine, or its memory.
     Machine { database: EmbeddedDynamo, directory: Option<PathBuf> },
-    /// AWS, in a region that was named.
-    Cloud { region: Option<String> },
+    /// AWS, with the settings and credentials that were found, and what calls it.
+    Cloud { config: Box<Config>, client: reqwest::Client },
 }
 
 impl Place {
     /// The place that a command means.
     pub(crate) async fn open(arguments: &TableArguments) -> Result<Self, PlaceError> {
-        let mut place = match &arguments.table {
-            Some(table) => Self::cloud(table, arguments).await?,
-            None if arguments.data == Path::new(MEMORY) => return Err(PlaceError::Memory),
-            None => Self::machine(&arguments.data).await?,
-        };
+        let mut place = Self::at(&arguments.place).await?;
         if let Some(subject) = &arguments.owner {
             let user = place.user(subject, arguments.issuer.as_deref())?;
             place.tenant = user::settle(&place.store, &place.clock, &user.issuer, &user.subject).await?;
         }
         Ok(place)
+    }
+
+    /// The place that a command means which is about the whole of it.
+    pub(crate) async fn at(arguments: &PlaceArguments) -> Result<Self, PlaceError> {
+        match &arguments.table {
+            Some(table) => Self::cloud(table, arguments).await,
+            None if arguments.data == Path::new(MEMORY) => Err(PlaceError::Memory),
+            None => Self::machine(&arguments.data).await,
+        }
+    }
+
+    /// A queue of this machine, by its name.
+    pub(crate) fn table_queue(&self, name: &str) -> TableQueue {
+        TableQueue::new(self.store.clone(), self.clock.clone(), name, QueueSettings::MACHINE)
+    }
+
+    /// The queue of SQS at this URL; none where the place is this machine.
+    pub(crate) fn sqs_queue(&self, url: &str) -> Option<Queue> {
+        let Keeper::Cloud { config, client } = &self.keeper else { return None };
+        let sqs = Client::new(client.clone(), self.clock.clone(), Service::Sqs, &config.aws);
+        Some(Queue::Sqs(SqsQueue::new(sqs, url.to_owned())))
     }
 
     /// A user of this place, as the table would keep them if this place were theirs.
@@ -145,7 +163,7 @@ impl Place {
         Ok(place)
     }
 
-    async fn cloud(table: &str, arguments: &TableArguments) -> Result<Self, PlaceError> {
+    async fn cloud(table: &str, arguments: &PlaceArguments) -> Result<Self, PlaceError> {
         let mut config = Config::from_environment()?;
         let client = outbound::client(config.tls_roots, config.connect_timeout)?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(transport::over(client.clone()));
@@ -165,9 +183,9 @@ impl Place {
         if arguments.endpoint_url.is_some() {
             config.aws.dynamodb_endpoint.clone_from(&arguments.endpoint_url);
         }
-        let client = Client::new(client, Clock::system(), Service::DynamoDb, &config.aws);
-        let store = Store::new(client, table);
-        Self::of(store, Keeper::Cloud { region: arguments.region.clone() }).await
+        let dynamodb = Client::new(client.clone(), Clock::system(), Service::DynamoDb, &config.aws);
+        let store = Store::new(dynamodb, table);
+        Self::of(store, Keeper::Cloud { config: Box::new(config), client }).await
     }
 
     async fn of(store: Store, keeper: Keeper) -> Result<Self, PlaceError> {
@@ -196,15 +214,13 @@ impl Place {
 
     /// What seals the secrets of inbound webhooks.
     pub(crate) async fn sealer(&self) -> Result<Sealer, PlaceError> {
-        let mut config = Config::from_environment()?;
         match &self.keeper {
-            Keeper::Machine { .. } => Ok(Sealer::new(self.sealing_keys(&config)?.as_ref())?),
-            Keeper::Cloud { .. } if config.secret.is_none() => {
+            Keeper::Machine { .. } => Ok(Sealer::new(self.sealing_keys(&Config::from_environment()?)?.as_ref())?),
+            Keeper::Cloud { config, .. } if config.secret.is_none() => {
                 Sealer::new(config.secrets.get(SEALING_KEYS)).map_err(PlaceError::NoSecret)
             }
-            Keeper::Cloud { region } => {
-                config.aws.region = region.clone().unwrap_or(config.aws.region);
-                let app = App::over(config, self.clock.clone(), self.store.clone())?;
+            Keeper::Cloud { config, .. } => {
+                let app = App::over(Config::clone(config), self.clock.clone(), self.store.clone())?;
                 app.sealer().await.map_err(PlaceError::Secret)
             }
         }

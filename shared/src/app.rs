@@ -15,7 +15,7 @@ use crate::http::ApiError;
 use crate::limit::Limiter;
 use crate::model::{ModelSettings, Models};
 use crate::outbound;
-use crate::queue::{Queue, QueueSettings, SqsQueue, TableQueue};
+use crate::queue::{CHANNELS, DELIVERIES, Queue, QueueSettings, SqsQueue, TableQueue};
 use crate::secret::{Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
@@ -23,12 +23,6 @@ use crate::telemetry::metrics;
 use crate::turn::{TurnSettings, Turns};
 use crate::webhook::{self, Deliveries, Outbox};
 
-/// What people sent on channels waits in this queue of the table, where it does not in SQS.
-const CHANNELS: &str = "channels";
-/// Events on their way to receivers wait in this one.
-const DELIVERIES: &str = "deliveries";
-/// A queue of the table. Whoever works on a message renews its hold, so that a crash costs seconds.
-const MACHINE: QueueSettings = QueueSettings { visibility: Duration::from_secs(9), most_receives: 10 };
 /// How long the table's connection may take to be opened ahead.
 const WARMING: Duration = Duration::from_millis(300);
 
@@ -98,7 +92,7 @@ impl App {
             }
         };
         let queue = |name: &str, url: Option<&String>| match url {
-            None => Queue::Table(TableQueue::new(store.clone(), clock.clone(), name, MACHINE)),
+            None => Queue::Table(TableQueue::new(store.clone(), clock.clone(), name, QueueSettings::MACHINE)),
             Some(url) => {
                 let sqs = aws::Client::new(client.clone(), clock.clone(), Service::Sqs, &config.aws);
                 Queue::Sqs(SqsQueue::new(sqs, url.clone()))

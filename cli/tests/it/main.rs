@@ -3,5 +3,6 @@
 
 mod commands;
 mod kit;
+mod queues;
 mod serve;
 mod tenants;

@@ -20,6 +20,13 @@ use crate::app::App;
 use crate::aws::AwsError;
 use crate::store::StoreError;
 
+/// The queue of what people sent on channels.
+pub const CHANNELS: &str = "channels";
+/// The queue of events on their way to receivers.
+pub const DELIVERIES: &str = "deliveries";
+/// All queues of a deployment.
+pub const QUEUES: [&str; 2] = [CHANNELS, DELIVERIES];
+
 /// How long a deduplication id is taken, as SQS has it.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>
 pub const DEDUPLICATION: Duration = Duration::from_secs(5 * 60);
@@ -49,6 +56,21 @@ impl fmt::Debug for Message {
         let mut shown = f.debug_struct("Message");
         shown.field("group", &self.group).field("deduplication", &self.deduplication).finish_non_exhaustive()
     }
+}
+
+/// A message as it is told without being taken: not what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The message's own name.
+    pub id: String,
+    /// Its group, if it has one.
+    pub group: Option<String>,
+    /// How often it was handed out.
+    pub receives: u32,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    /// How long it is, in bytes.
+    pub bytes: usize,
 }
 
 /// Why a queue cannot be used.
@@ -159,6 +181,18 @@ impl Queue {
         }
     }
 
+    /// Up to `most` messages that wait, without taking them. SQS hands them out for that and gets them back: it counts
+    /// that as a receive, and shows the first ten of a group alone.
+    ///
+    /// # Errors
+    /// Where the queue does not answer.
+    pub async fn look(&self, most: usize) -> Result<Vec<Seen>, QueueError> {
+        match self {
+            Self::Sqs(queue) => queue.look(most).await,
+            Self::Table(queue) => queue.look(most).await,
+        }
+    }
+
     /// A message that was handed out is hidden for this much longer from now on.
     ///
     /// # Errors
@@ -181,6 +215,19 @@ impl Delivery {
             Queue::Sqs(queue) => queue.delete(&self.receipt).await,
             Queue::Table(queue) => queue.delete(&self.id, &self.receipt).await,
         }
+    }
+
+    /// Moves the message to the end of another queue: it is sent there first, and then acknowledged here. Where that
+    /// breaks off in between and is done again within [`DEDUPLICATION`], one with a group is there once all the same.
+    ///
+    /// # Errors
+    /// Where it is not taken there, or may not have been; or where it may come again here.
+    pub async fn send_again(&self, to: &Queue) -> Result<(), QueueError> {
+        let deduplication = self.group.as_ref().map(|_| format!("again-{}", self.id));
+        let message =
+            Message { group: self.group.clone(), deduplication, delay: Duration::ZERO, body: self.body.clone() };
+        to.send(&message).await?;
+        self.acknowledge().await
     }
 
     /// The message is hidden for this much longer from now on, and its group waits for it: for the work to go on, or to

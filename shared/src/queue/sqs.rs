@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Delivery, Message, Queue, QueueError};
+use super::{Delivery, Message, Queue, QueueError, Seen};
 use crate::aws::Client;
 
 /// The most messages that are handed out at once.
 const BATCH: usize = 10;
+/// How long is waited for a first message: without it, SQS asks only some of the servers that may have one.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// A queue of SQS. Clones share its client.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ struct SendMessage<'a> {
 struct ReceiveMessage<'a> {
     queue_url: &'a str,
     max_number_of_messages: usize,
+    wait_time_seconds: u64,
     message_system_attribute_names: [&'a str; 3],
 }
 
@@ -106,6 +109,7 @@ impl SqsQueue {
         let request = ReceiveMessage {
             queue_url: &self.url,
             max_number_of_messages: most.clamp(1, BATCH),
+            wait_time_seconds: WAIT.as_secs(),
             message_system_attribute_names: ["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
         };
         let result: ReceiveMessageResult = self.call("ReceiveMessage", &request).await?;
@@ -121,6 +125,33 @@ impl SqsQueue {
                 receipt: message.receipt_handle,
             })
             .collect())
+    }
+
+    pub(super) async fn look(&self, most: usize) -> Result<Vec<Seen>, QueueError> {
+        let mut taken: Vec<Delivery> = Vec::new();
+        let outcome = loop {
+            if taken.len() >= most {
+                break Ok(());
+            }
+            match self.receive(most - taken.len()).await {
+                Ok(more) if more.is_empty() => break Ok(()),
+                Ok(more) => taken.extend(more),
+                Err(error) => break Err(error),
+            }
+        };
+        for delivery in &taken {
+            self.hide(&delivery.receipt, Duration::ZERO).await?;
+        }
+        outcome.map(|()| {
+            let seen = |delivery: Delivery| Seen {
+                bytes: delivery.body.len(),
+                id: delivery.id,
+                group: delivery.group,
+                receives: delivery.receives,
+                sent_at: delivery.sent_at,
+            };
+            taken.into_iter().map(seen).collect()
+        })
     }
 
     pub(super) async fn delete(&self, receipt: &str) -> Result<(), QueueError> {

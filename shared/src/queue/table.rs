@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{DEDUPLICATION, Delivery, Message, Queue, QueueError};
+use super::{DEDUPLICATION, Delivery, Message, Queue, QueueError, Seen};
 use crate::clock::{Clock, millis};
 use crate::id::MessageId;
 use crate::store::{QueuedItem, Store};
@@ -26,6 +26,11 @@ pub struct QueueSettings {
     pub visibility: Duration,
     /// How often a message is handed out before it goes to the dead letters.
     pub most_receives: u32,
+}
+
+impl QueueSettings {
+    /// Of one machine's queues. Whoever works on a message renews its hold, so that a crash costs seconds.
+    pub const MACHINE: Self = Self { visibility: Duration::from_secs(9), most_receives: 10 };
 }
 
 /// A queue in the table. Clones share it.
@@ -120,6 +125,25 @@ impl TableQueue {
             }
         }
         Ok(deliveries)
+    }
+
+    pub(super) async fn look(&self, most: usize) -> Result<Vec<Seen>, QueueError> {
+        let mut seen = Vec::new();
+        let mut after: Option<String> = None;
+        while seen.len() < most {
+            let page = self.0.store.queued(&self.0.name, after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            seen.extend(page.into_iter().map(|item| Seen {
+                bytes: item.body.len(),
+                id: item.id,
+                group: item.group,
+                receives: item.receives,
+                sent_at: item.sent_at,
+            }));
+        }
+        seen.truncate(most);
+        Ok(seen)
     }
 
     pub(super) async fn delete(&self, id: &str, receipt: &str) -> Result<(), QueueError> {

@@ -136,7 +136,7 @@ impl Store {
         self.write(&write).await.map(drop)
     }
 
-    /// Moves a message to another queue, as one that was never handed out. Nothing happens where it was handed out since
+    /// Moves a message to another queue, where it is to be had at once. Nothing happens where it was handed out since
     /// it was read.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl Store {
         let delete = Write::delete(&message_key(queue, &item.id))
             .condition("receipt = :receipt")
             .value(":receipt", text(&item.receipt));
-        let moved = QueuedItem { receives: 0, receipt: String::new(), ..item.clone() };
+        let moved = QueuedItem { receipt: String::new(), ..item.clone() };
         let put = Write::put(moved.item(to)?);
         let writes = vec![delete, put];
         self.transact(&writes, MessageId::generate().as_str()).await.map(drop)

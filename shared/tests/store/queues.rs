@@ -136,6 +136,42 @@ async fn failed_work_ends_with_the_dead_letters_and_frees_its_group() {
 }
 
 #[tokio::test]
+async fn what_waits_is_seen_without_being_taken() {
+    let place = Place::new().await;
+    place.send(grouped("a", "a1")).await;
+    place.send(grouped("b", "longer")).await;
+    for _ in 0..2 {
+        let mut seen = place.queue.look(10).await.unwrap();
+        seen.sort_by(|one, other| one.group.cmp(&other.group));
+        let brief: Vec<_> = seen.iter().map(|seen| (seen.group.as_deref(), seen.bytes)).collect();
+        assert_eq!(brief, [(Some("a"), 2), (Some("b"), 6)]);
+        assert!(seen[0].sent_at > 0 && seen[0].id != seen[1].id);
+    }
+    assert_eq!(place.queue.look(1).await.unwrap().len(), 1);
+    next(&place.queue).await.acknowledge().await.unwrap();
+    next(&place.queue).await.acknowledge().await.unwrap();
+    assert!(place.queue.look(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_is_moved_again_after_a_crash_is_there_once() {
+    let place = Place::new().await;
+    place.dead.send(&grouped("a", "a1")).await.unwrap();
+    place.dead.send(&grouped("a", "a2")).await.unwrap();
+    let first = next(&place.dead).await;
+    first.send_again(&place.queue).await.unwrap();
+    first.send_again(&place.queue).await.unwrap();
+    next(&place.dead).await.send_again(&place.queue).await.unwrap();
+    nothing(&place.dead).await;
+    for expected in ["a1", "a2"] {
+        let delivery = next(&place.queue).await;
+        assert_eq!(delivery.body, expected);
+        delivery.acknowledge().await.unwrap();
+    }
+    nothing(&place.queue).await;
+}
+
+#[tokio::test]
 async fn a_name_is_taken_once_even_when_its_message_is_done() {
     let place = Place::new().await;
     place.send(grouped("a", "a1")).await;
