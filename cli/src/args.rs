@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// List, replay and purge dead letters: messages that were worked on too often in vain
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Rotate the key that seals tokens and webhooks' secrets
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Print the API's description, an OpenAPI document
     Openapi,
 }
@@ -364,4 +367,29 @@ pub(crate) struct QueuePurgeArguments {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) letters: QueueArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Put a new sealing key in front of the others, and seal everything in the table under it
+    Rotate(SecretRotateArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What runs goes on, and need not be restarted. With --table, ORRERY_SECRET names the deployment's secret; the \
+                  command takes a little over ORRERY_SECRET_TTL_SECONDS (300), until all functions know the new key. One \
+                  that breaks off is made whole by another. Retire old keys no sooner than an hour after a rotation."
+)]
+pub(crate) struct SecretRotateArguments {
+    /// Make no new key: seal under the newest what is not, and take the others out
+    #[arg(long)]
+    pub(crate) retire: bool,
+    /// Tell what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
 }

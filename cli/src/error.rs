@@ -28,6 +28,12 @@ pub(crate) enum CommandError {
     Place(#[from] PlaceError),
     #[error("the table cannot be used")]
     Store(#[from] shared::store::StoreError),
+    #[error("what is sealed as {0} does not open: connect it anew, or delete it")]
+    Sealed(String, #[source] shared::secret::SealError),
+    #[error("the sealing keys in {0} cannot be read or written")]
+    SealingKeys(String, #[source] std::io::Error),
+    #[error(transparent)]
+    Secret(#[from] shared::secret::SecretError),
     #[error("the queue cannot be used")]
     Queue(#[from] shared::queue::QueueError),
     #[error(transparent)]
@@ -55,6 +61,9 @@ impl CommandError {
             | Self::Place(_)
             | Self::Store(_)
             | Self::Queue(_)
+            | Self::Sealed(..)
+            | Self::SealingKeys(..)
+            | Self::Secret(_)
             | Self::Key(_)
             | Self::Seal(_)
             | Self::Serve(_) => 1,

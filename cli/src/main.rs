@@ -10,6 +10,7 @@ mod keys;
 mod output;
 mod place;
 mod queues;
+mod secrets;
 mod serve;
 mod tenants;
 mod token;
@@ -46,6 +47,7 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Token(arguments) => token::run(&arguments).await,
         Command::Webhook(command) => webhooks::run(command).await,
         Command::Queue(command) => queues::run(command).await,
+        Command::Secret(command) => secrets::run(command).await,
         Command::Openapi => serve::describe(),
     }
 }

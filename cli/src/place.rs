@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::ProvideCredentials;
@@ -18,7 +19,7 @@ use shared::http::ApiError;
 use shared::id::TenantId;
 use shared::outbound::{self, OutboundError};
 use shared::queue::{Queue, QueueSettings, SqsQueue, TableQueue};
-use shared::secret::{SealError, Sealer};
+use shared::secret::{ManagedSecret, SEALING_KEYS, SealError, Sealer};
 use shared::store::{Store, StoreError, TenantItem, UserItem};
 use shared::telemetry;
 
@@ -32,12 +33,12 @@ const DEFAULT_DIRECTORY: &str = ".orrery";
 pub(crate) const MEMORY: &str = ":memory:";
 /// The table's name on this machine.
 const LOCAL_TABLE: &str = "orrery";
+/// What holds this machine's sealing keys.
+pub(crate) const SEALING_KEYS_FILE: &str = "sealing-keys";
 /// The deployment's own tenant.
 const TENANT: &str = "ten_default";
 /// The plan of who runs a deployment of their own: no limits.
 const PLAN: &str = "enterprise";
-/// The secret that seals tenants' tokens, by the name of its variable.
-pub(crate) const SEALING_KEYS: &str = "ORRERY_SEALING_KEYS";
 
 /// A place that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,10 @@ pub(crate) enum PlaceError {
     App(#[from] AppError),
     #[error("the deployment's sealing keys are needed: set ORRERY_SECRET to the name of its secret")]
     NoSecret(#[source] SealError),
+    #[error(
+        "the keys are in ORRERY_SEALING_KEYS: put a new one of 64 hex digits in front there, with a comma behind it"
+    )]
+    KeysInEnvironment,
     #[error("the deployment's secret cannot be read: {}", .0.source().map(telemetry::chain).unwrap_or_default())]
     Secret(ApiError),
     #[error(transparent)]
@@ -88,6 +93,14 @@ pub(crate) enum Keeper {
     Machine { database: EmbeddedDynamo, directory: Option<PathBuf> },
     /// AWS, with the settings and credentials that were found, and what calls it.
     Cloud { config: Box<Config>, client: reqwest::Client },
+}
+
+/// Where the sealing keys are kept.
+pub(crate) enum KeysPlace {
+    /// A file of this machine.
+    File(PathBuf),
+    /// A secret in Secrets Manager, which functions keep for a while.
+    Manager { secret: ManagedSecret, name: String, memory: Duration },
 }
 
 impl Place {
@@ -226,13 +239,34 @@ impl Place {
         }
     }
 
+    /// Where the sealing keys can be changed.
+    pub(crate) fn keys_place(&self) -> Result<KeysPlace, PlaceError> {
+        match &self.keeper {
+            Keeper::Machine { directory: Some(directory), .. } => {
+                let config = Config::from_environment()?;
+                if config.secrets.contains_key(SEALING_KEYS) {
+                    return Err(PlaceError::KeysInEnvironment);
+                }
+                self.sealing_keys(&config)?;
+                Ok(KeysPlace::File(directory.join(SEALING_KEYS_FILE)))
+            }
+            Keeper::Machine { directory: None, .. } => Err(PlaceError::Memory),
+            Keeper::Cloud { config, client } => {
+                let name = config.secret.clone().ok_or(PlaceError::NoSecret(SealError::NoKey))?;
+                let manager = Client::new(client.clone(), self.clock.clone(), Service::SecretsManager, &config.aws);
+                let secret = ManagedSecret::new(manager, name.clone());
+                Ok(KeysPlace::Manager { secret, name, memory: config.secret_ttl })
+            }
+        }
+    }
+
     /// The sealing keys: those of the environment, or on this machine those of the directory, made where they are
     /// missing.
     pub(crate) fn sealing_keys(&self, config: &Config) -> Result<Option<SecretString>, PlaceError> {
         let given = config.secrets.get(SEALING_KEYS).cloned();
         match &self.keeper {
             Keeper::Machine { directory: Some(directory), .. } if given.is_none() => {
-                let path = directory.join("sealing-keys");
+                let path = directory.join(SEALING_KEYS_FILE);
                 let keys = Sealer::generate_key()?;
                 let keys = keep(&path, keys.expose_secret()).map_err(|error| PlaceError::Directory(path, error))?;
                 Ok(Some(SecretString::from(keys)))
@@ -277,5 +311,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+    let mut file = options.open(path)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.sync_all()
 }

@@ -16,7 +16,7 @@ use crate::limit::Limiter;
 use crate::model::{ModelSettings, Models};
 use crate::outbound;
 use crate::queue::{CHANNELS, DELIVERIES, Queue, QueueSettings, SqsQueue, TableQueue};
-use crate::secret::{Sealer, Secrets};
+use crate::secret::{SEALING_KEYS, Sealer, Secrets};
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::telemetry::metrics;
@@ -85,7 +85,7 @@ impl App {
 
     fn assemble(config: Config, clock: Clock, store: Store, client: reqwest::Client) -> Result<Self, AppError> {
         let secrets = match &config.secret {
-            None => Secrets::environment(config.secrets.clone()),
+            None => Secrets::environment(config.secrets.clone(), config.sealing_keys_file.clone()),
             Some(name) => {
                 let manager = aws::Client::new(client.clone(), clock.clone(), Service::SecretsManager, &config.aws);
                 Secrets::manager(manager, name.clone(), config.secret_ttl, clock.clone())
@@ -254,7 +254,7 @@ impl App {
     /// # Errors
     /// Where the sealing keys cannot be had.
     pub async fn sealer(&self) -> Result<Sealer, ApiError> {
-        let keys = self.0.secrets.get("ORRERY_SEALING_KEYS").await.map_err(ApiError::internal)?;
+        let keys = self.0.secrets.get(SEALING_KEYS).await.map_err(ApiError::internal)?;
         Sealer::new(keys.as_ref()).map_err(ApiError::internal)
     }
 }

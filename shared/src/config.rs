@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -68,6 +69,9 @@ pub struct Config {
     /// alone, behind https; `loopback`, where they may be on this machine too. `orrery serve` has `loopback` where it is
     /// not set.
     pub webhook_reach: Option<Reach>,
+    /// `ORRERY_SEALING_KEYS_FILE` (unset): a file that holds what `ORRERY_SEALING_KEYS` would, where neither that nor
+    /// `ORRERY_SECRET` is set. It is read whenever the keys are needed.
+    pub sealing_keys_file: Option<PathBuf>,
     /// How AWS is reached.
     pub aws: Aws,
     /// The variables that hold secrets: `*_API_KEY`, `*_CLIENT_ID`, `*_SECRET` and `ORRERY_SEALING_KEYS`. Slack's are
@@ -170,6 +174,7 @@ impl Config {
                 Some("loopback") => Some(Reach::PublicAndThisMachine),
                 Some(_) => return Err(error("ORRERY_WEBHOOK_TARGETS", "it is public or loopback")),
             },
+            sealing_keys_file: vars.text("ORRERY_SEALING_KEYS_FILE").map(PathBuf::from),
             aws: vars.aws(),
             secrets: all
                 .iter()

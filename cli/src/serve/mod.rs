@@ -32,6 +32,7 @@ use shared::config::Config;
 use shared::egress::Reach;
 use shared::id::RequestId;
 use shared::queue::{Consumer, Queue};
+use shared::secret::SEALING_KEYS;
 use shared::telemetry::{self, Audience};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -40,7 +41,7 @@ use tower::ServiceExt;
 use crate::args::ServeArguments;
 use crate::error::CommandError;
 use crate::output;
-use crate::place::{Keeper, Place, SEALING_KEYS};
+use crate::place::{Keeper, Place, SEALING_KEYS_FILE};
 use identity::PublishedIssuer;
 use page_keys::PageAgents;
 use pump::pump;
@@ -109,7 +110,14 @@ fn app(config: Config, place: &Place, issuer: Option<&PublishedIssuer>) -> Resul
         config.mcp_allowed_hosts.push("loopback".to_owned());
     }
     if let Some(keys) = place.sealing_keys(&config)? {
-        config.secrets.insert(SEALING_KEYS.to_owned(), keys);
+        match &place.keeper {
+            Keeper::Machine { directory: Some(directory), .. } => {
+                config.sealing_keys_file = Some(directory.join(SEALING_KEYS_FILE));
+            }
+            Keeper::Machine { directory: None, .. } | Keeper::Cloud { .. } => {
+                config.secrets.insert(SEALING_KEYS.to_owned(), keys);
+            }
+        }
     }
     Ok(App::over(config, place.clock.clone(), place.store.clone()).map_err(ServeError::App)?)
 }

@@ -4,5 +4,6 @@
 mod commands;
 mod kit;
 mod queues;
+mod secrets;
 mod serve;
 mod tenants;

@@ -1,14 +1,12 @@
 //! `orrery queue`, on dead letters of this machine's table.
 
-use std::future::Future;
-
 use embedded::EmbeddedDynamo;
 use shared::aws::Client;
 use shared::clock::Clock;
 use shared::queue::{CHANNELS, DELIVERIES, Message, Queue, QueueSettings, TableQueue};
 use shared::store::Store;
 
-use crate::kit::Home;
+use crate::kit::{Home, wait};
 
 const BODY: &str = "what a person wrote";
 
@@ -17,10 +15,6 @@ fn home() -> Home {
     let home = Home::new();
     home.out(&["agent", "list"]);
     home
-}
-
-fn wait<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 fn queue(home: &Home, name: &str) -> TableQueue {

@@ -70,6 +70,19 @@ impl Sealer {
         Ok(format!("v1.{id}.{}", URL_SAFE_NO_PAD.encode([nonce.as_slice(), &bytes].concat())))
     }
 
+    /// Seals anew, under the first key, what [`Sealer::seal`] made; `None` where that is sealed under it.
+    ///
+    /// # Errors
+    /// Where it does not open, or the system gives no randomness.
+    pub fn reseal(&self, tenant: &TenantId, purpose: &str, sealed: &str) -> Result<Option<String>, SealError> {
+        let text = self.open(tenant, purpose, sealed)?;
+        let newest = self.keys.first().map(|(id, _)| format!("v1.{id}."));
+        if newest.is_some_and(|newest| sealed.starts_with(&newest)) {
+            return Ok(None);
+        }
+        self.seal(tenant, purpose, &text).map(Some)
+    }
+
     /// Opens what [`Sealer::seal`] made.
     ///
     /// # Errors
@@ -123,6 +136,17 @@ mod tests {
         let sealed = sealer(&[1]).seal(&tenant, "p", &"x".into()).unwrap();
         assert!(sealer(&[2, 1]).open(&tenant, "p", &sealed).is_ok());
         assert_eq!(sealer(&[2]).open(&tenant, "p", &sealed).unwrap_err(), SealError::UnknownKey("72cd6e84".into()));
+    }
+
+    #[test]
+    fn what_an_old_key_sealed_is_sealed_anew_once() {
+        let tenant = TenantId::generate();
+        let old = sealer(&[1]).seal(&tenant, "p", &"x".into()).unwrap();
+        let both = sealer(&[2, 1]);
+        let new = both.reseal(&tenant, "p", &old).unwrap().unwrap();
+        assert_eq!(sealer(&[2]).open(&tenant, "p", &new).unwrap().expose_secret(), "x");
+        assert_eq!(both.reseal(&tenant, "p", &new).unwrap(), None);
+        assert!(both.reseal(&tenant, "q", &old).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Where secrets come from. In the cloud: one secret of Secrets Manager, a JSON object of names and values, kept for a
-//! while and read again. On one machine: the environment.
+//! while and read again. On one machine: the environment, and a file with the sealing keys.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +27,19 @@ pub enum SecretError {
         /// What went wrong.
         source: AwsError,
     },
+    /// The system gives no randomness.
+    #[error("the system gives no randomness")]
+    NoRandomness,
+    /// The file of the sealing keys cannot be read.
+    #[error("the file of the sealing keys cannot be read")]
+    File(#[from] std::io::Error),
     /// The secret is no JSON object of strings.
     #[error("the secret {0} is not a JSON object of names and strings")]
     Malformed(String),
 }
+
+/// The name of the sealing keys.
+pub const SEALING_KEYS: &str = "ORRERY_SEALING_KEYS";
 
 type Values = Arc<BTreeMap<String, SecretString>>;
 
@@ -38,15 +48,15 @@ type Values = Arc<BTreeMap<String, SecretString>>;
 pub struct Secrets(Arc<Source>);
 
 enum Source {
-    Environment(Values),
+    Environment { values: Values, sealing_keys: Option<PathBuf> },
     Manager { client: Client, name: String, ttl: Duration, clock: Clock, cache: Mutex<Option<(Timestamp, Values)>> },
 }
 
 impl Secrets {
-    /// Those that the environment holds.
+    /// Those that the environment holds. Sealing keys that are not among them are read from the file, anew each time.
     #[must_use]
-    pub fn environment(values: BTreeMap<String, SecretString>) -> Self {
-        Self(Arc::new(Source::Environment(Arc::new(values))))
+    pub fn environment(values: BTreeMap<String, SecretString>, sealing_keys: Option<PathBuf>) -> Self {
+        Self(Arc::new(Source::Environment { values: Arc::new(values), sealing_keys }))
     }
 
     /// Those of one secret in Secrets Manager, read again when `ttl` has passed.
@@ -62,7 +72,12 @@ impl Secrets {
     /// it cannot be read again.
     pub async fn get(&self, name: &str) -> Result<Option<SecretString>, SecretError> {
         let values = match &*self.0 {
-            Source::Environment(values) => values.clone(),
+            Source::Environment { values, sealing_keys: Some(path) }
+                if name == SEALING_KEYS && !values.contains_key(name) =>
+            {
+                return Ok(Some(std::fs::read_to_string(path)?.into()));
+            }
+            Source::Environment { values, .. } => values.clone(),
             Source::Manager { client, name: secret, ttl, clock, cache } => {
                 let mut cache = cache.lock().await;
                 match &*cache {
@@ -194,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_environment_answers_by_name() {
-        let secrets = Secrets::environment([("A_API_KEY".to_owned(), SecretString::from("x"))].into());
+        let secrets = Secrets::environment([("A_API_KEY".to_owned(), SecretString::from("x"))].into(), None);
         assert_eq!(secrets.get("A_API_KEY").await.unwrap().unwrap().expose_secret(), "x");
         assert!(secrets.get("B_API_KEY").await.unwrap().is_none());
     }

@@ -39,7 +39,7 @@ impl ConnectionItem {
     }
 }
 
-fn connection_key(platform: Platform, external: &str) -> Key {
+pub(super) fn connection_key(platform: Platform, external: &str) -> Key {
     Key::new(format!("CHANNEL#{}#{external}", platform.name()), "CHANNEL")
 }
 

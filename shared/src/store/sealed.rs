@@ -1,0 +1,142 @@
+//! Everything that stands sealed in the table, to be sealed anew. What is added to the table sealed is added here.
+
+use serde::{Deserialize, Serialize};
+use serde_dynamo::AttributeValue;
+
+use super::agent::agent_key;
+use super::connection::connection_key;
+use super::item::{Item, Key, SK, text};
+use super::write::Write;
+use super::{AgentItem, ConnectionItem, Store, StoreError, Webhook};
+use crate::id::TenantId;
+
+/// A sealed text of the table.
+#[derive(Clone, Debug)]
+pub struct SealedText {
+    /// For whom it is sealed.
+    pub tenant: TenantId,
+    /// For what.
+    pub purpose: String,
+    /// It.
+    pub sealed: String,
+    key: Key,
+    /// Where it stands in its item.
+    attribute: Attribute,
+}
+
+#[derive(Clone, Debug)]
+enum Attribute {
+    Connection,
+    Secret { webhook: String },
+    PreviousSecret { webhook: String },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Scan<'a> {
+    table_name: &'a str,
+    consistent_read: bool,
+    filter_expression: &'static str,
+    expression_attribute_values: Item,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclusive_start_key: Option<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    #[serde(default)]
+    items: Vec<Item>,
+    last_evaluated_key: Option<Item>,
+}
+
+impl Store {
+    /// All sealed texts of all tenants. Reads the whole table.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn sealed_texts(&self) -> Result<Vec<SealedText>, StoreError> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let scan = Scan {
+                table_name: &self.table,
+                consistent_read: true,
+                filter_expression: "sk = :connection OR sk = :agent",
+                expression_attribute_values: Item::from([
+                    (":connection".to_owned(), text("CHANNEL")),
+                    (":agent".to_owned(), text("AGENT")),
+                ]),
+                exclusive_start_key: after,
+            };
+            let page: Page = self.call("Scan", &scan).await?;
+            for item in page.items {
+                match item.get(SK) {
+                    Some(AttributeValue::S(sort)) if sort == "AGENT" => found.extend(of_agent(item)?),
+                    _ => found.push(of_connection(item)?),
+                }
+            }
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Puts a text that was sealed anew in the place of what it was; `false` where that was changed since.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn put_resealed(&self, before: &SealedText, sealed: &str) -> Result<bool, StoreError> {
+        let path = match before.attribute {
+            Attribute::Connection => "#sealed",
+            Attribute::Secret { .. } => "webhooks.#id.#sealed",
+            Attribute::PreviousSecret { .. } => "webhooks.#id.#previous.#sealed",
+        };
+        let mut write = Write::update(&before.key, format!("SET {path} = :new"))
+            .condition(format!("{path} = :before"))
+            .value(":new", text(sealed))
+            .value(":before", text(&before.sealed));
+        write = match &before.attribute {
+            Attribute::Connection => write.name("#sealed", "sealed"),
+            Attribute::Secret { webhook } => write.name("#id", webhook).name("#sealed", "sealed_secret"),
+            Attribute::PreviousSecret { webhook } => {
+                write.name("#id", webhook).name("#previous", "previous").name("#sealed", "sealed")
+            }
+        };
+        Ok(self.write(&write).await?.is_done())
+    }
+}
+
+fn of_connection(item: Item) -> Result<SealedText, StoreError> {
+    let ConnectionItem { platform, external, tenant, sealed, .. } = serde_dynamo::from_item(item)?;
+    let purpose = ConnectionItem::purpose(platform, &external);
+    Ok(SealedText {
+        tenant,
+        purpose,
+        sealed,
+        key: connection_key(platform, &external),
+        attribute: Attribute::Connection,
+    })
+}
+
+fn of_agent(item: Item) -> Result<Vec<SealedText>, StoreError> {
+    let agent: AgentItem = serde_dynamo::from_item(item)?;
+    let texts = |(id, webhook): (&String, &Webhook)| {
+        let secret = webhook.sealed_secret.clone().map(|sealed| (sealed, Attribute::Secret { webhook: id.clone() }));
+        let previous = webhook.previous.as_ref();
+        let previous =
+            previous.map(|secret| (secret.sealed.clone(), Attribute::PreviousSecret { webhook: id.clone() }));
+        let purpose = webhook.purpose(id);
+        let (tenant, key) = (agent.tenant.clone(), agent_key(&agent.id));
+        let text = move |(sealed, attribute)| SealedText {
+            tenant: tenant.clone(),
+            purpose: purpose.clone(),
+            sealed,
+            key: key.clone(),
+            attribute,
+        };
+        secret.into_iter().chain(previous).map(text).collect::<Vec<_>>()
+    };
+    Ok(agent.webhooks.iter().flat_map(texts).collect())
+}
