@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use shared::auth::PlainKey;
 use shared::id::{AgentId, WebhookId};
-use shared::store::{AgentItem, InboundWebhook};
+use shared::store::{AgentItem, MOST_WEBHOOKS, Webhook};
 
 use crate::agents;
 use crate::args::{WebhookCommand, WebhookCreateArguments, WebhookDeleteArguments, WebhookListArguments};
@@ -15,8 +15,6 @@ use crate::when;
 
 /// The longest name of a webhook, in characters.
 const LONGEST_NAME: usize = 100;
-/// The most webhooks of an agent: they stand in its item.
-const MOST_WEBHOOKS: usize = 50;
 
 /// A webhook as it is told.
 #[derive(Serialize)]
@@ -32,7 +30,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(agent: &'a AgentItem, id: &'a str, webhook: &'a InboundWebhook) -> Self {
+    fn new(agent: &'a AgentItem, id: &'a str, webhook: &'a Webhook) -> Self {
         let created_at = when::shown(webhook.created_at);
         let signed = webhook.sealed_secret.is_some();
         Self { id, name: &webhook.name, agent: &agent.id, created_at, signed, secret: None }
@@ -66,9 +64,9 @@ async fn create(arguments: &WebhookCreateArguments) -> Result<(), CommandError> 
     let secret = arguments.secret.as_ref().or(made.as_ref()).map(String::as_str).unwrap_or_default();
     let id = WebhookId::generate();
     let sealer = place.sealer().await?;
-    let sealed = sealer.seal(&place.tenant, &InboundWebhook::purpose(id.as_str()), &SecretString::from(secret))?;
-    let webhook =
-        InboundWebhook { name: arguments.name.clone(), sealed_secret: Some(sealed), created_at: place.clock.now_ms() };
+    let mut webhook = Webhook::sender(arguments.name.clone(), None, place.clock.now_ms());
+    let sealed = sealer.seal(&place.tenant, &webhook.purpose(id.as_str()), &SecretString::from(secret))?;
+    webhook.sealed_secret = Some(sealed);
     if !place.store.put_webhook(&place.tenant, &agent.id, &id, &webhook).await? {
         return Err(CommandError::NoAgent { named: agent.name, known: Vec::new() });
     }
@@ -110,7 +108,8 @@ fn tell_new(agent: &AgentItem, id: &WebhookId, made: Option<&str>) {
 async fn list(arguments: &WebhookListArguments) -> Result<(), CommandError> {
     let place = Place::open(&arguments.table).await?;
     let agent = agents::find(&place, &arguments.agent).await?;
-    let shown: Vec<_> = agent.webhooks.iter().map(|(id, webhook)| Shown::new(&agent, id, webhook)).collect();
+    let senders = agent.webhooks.iter().filter(|(_, webhook)| webhook.is_sender());
+    let shown: Vec<_> = senders.map(|(id, webhook)| Shown::new(&agent, id, webhook)).collect();
     match Output::from(arguments.output) {
         Output::Json => output::json(&shown),
         Output::Quiet => shown.iter().for_each(|webhook| output::data(webhook.id)),
@@ -128,7 +127,7 @@ async fn delete(arguments: &WebhookDeleteArguments) -> Result<(), CommandError> 
     let place = Place::open(&arguments.table).await?;
     let agent = agents::find(&place, &arguments.agent).await?;
     let id = WebhookId::from(arguments.webhook.as_str());
-    let Some(webhook) = agent.webhooks.get(id.as_str()) else {
+    let Some(webhook) = agent.webhooks.get(id.as_str()).filter(|webhook| webhook.is_sender()) else {
         return Err(CommandError::NoWebhook(arguments.webhook.chars().take(64).collect()));
     };
     place.store.delete_webhook(&place.tenant, &agent.id, &id).await?;

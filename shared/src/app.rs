@@ -21,9 +21,12 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::telemetry::metrics;
 use crate::turn::{TurnSettings, Turns};
+use crate::webhook::{self, Deliveries, Outbox};
 
 /// What people sent on channels waits in this queue of the table, where it does not in SQS.
 const CHANNELS: &str = "channels";
+/// Events on their way to receivers wait in this one.
+const DELIVERIES: &str = "deliveries";
 /// A queue of the table. Whoever works on a message renews its hold, so that a crash costs seconds.
 const MACHINE: QueueSettings = QueueSettings { visibility: Duration::from_secs(9), most_receives: 10 };
 /// How long the table's connection may take to be opened ahead.
@@ -44,6 +47,8 @@ struct Parts {
     admissions: Admissions,
     tasks: TaskTracker,
     channels: Queue,
+    deliveries_queue: Queue,
+    deliveries: OnceLock<Deliveries>,
     turns: OnceLock<Turns>,
     users: OnceLock<Users>,
 }
@@ -92,13 +97,15 @@ impl App {
                 Secrets::manager(manager, name.clone(), config.secret_ttl, clock.clone())
             }
         };
-        let channels = match &config.channels_queue {
-            None => Queue::Table(TableQueue::new(store.clone(), clock.clone(), CHANNELS, MACHINE)),
+        let queue = |name: &str, url: Option<&String>| match url {
+            None => Queue::Table(TableQueue::new(store.clone(), clock.clone(), name, MACHINE)),
             Some(url) => {
                 let sqs = aws::Client::new(client.clone(), clock.clone(), Service::Sqs, &config.aws);
                 Queue::Sqs(SqsQueue::new(sqs, url.clone()))
             }
         };
+        let channels = queue(CHANNELS, config.channels_queue.as_ref());
+        let deliveries_queue = queue(DELIVERIES, config.deliveries_queue.as_ref());
         let limiter = Limiter::new(store.clone(), clock.clone());
         let sessions = Sessions::new(store.clone(), clock.clone(), config.session_ttl);
         Ok(Self(Arc::new(Parts {
@@ -107,6 +114,8 @@ impl App {
             admissions: Admissions::new(store.clone(), clock.clone(), limiter, sessions),
             tasks: TaskTracker::new(),
             channels,
+            deliveries_queue,
+            deliveries: OnceLock::new(),
             turns: OnceLock::new(),
             users: OnceLock::new(),
             config,
@@ -166,6 +175,7 @@ impl App {
                 self.0.egress.clone(),
                 self.0.clock.clone(),
                 TurnSettings { limit: config.turn_limit, session_ttl: config.session_ttl },
+                self.outbox(),
                 self.0.tasks.clone(),
             )
         })
@@ -184,6 +194,38 @@ impl App {
     #[must_use]
     pub fn channels(&self) -> &Queue {
         &self.0.channels
+    }
+
+    /// Events on their way to receivers wait here.
+    #[must_use]
+    pub fn deliveries_queue(&self) -> &Queue {
+        &self.0.deliveries_queue
+    }
+
+    /// Who hands over what is told to receivers.
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(self.0.deliveries_queue.clone(), self.0.clock.clone())
+    }
+
+    /// Who sends events to receivers.
+    ///
+    /// # Errors
+    /// Where the client for their addresses cannot be built.
+    pub fn deliveries(&self) -> Result<&Deliveries, AppError> {
+        if let Some(deliveries) = self.0.deliveries.get() {
+            return Ok(deliveries);
+        }
+        let settings = EgressSettings {
+            total_timeout: webhook::TOTAL_TIMEOUT,
+            max_body_bytes: webhook::LARGEST_ANSWER,
+            reach: self.0.config.webhook_reach.unwrap_or_default(),
+            ..EgressSettings::default()
+        };
+        let egress = Egress::new(outbound::tls(self.0.config.tls_roots)?, settings)?;
+        let (store, queue) = (self.0.store.clone(), self.0.deliveries_queue.clone());
+        let made = Deliveries::new(store, queue, egress, self.0.secrets.clone(), self.0.clock.clone());
+        Ok(self.0.deliveries.get_or_init(|| made))
     }
 
     /// The client for services that the operator chose.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::egress::Reach;
 use crate::outbound::TlsRoots;
 
-/// How the names of variables end that hold secrets.
-const SECRETS: [&str; 3] = ["_API_KEY", "_SECRET", "_SEALING_KEYS"];
+/// How the names of variables end that hold secrets, and what stands beside them.
+const SECRETS: [&str; 4] = ["_API_KEY", "_CLIENT_ID", "_SECRET", "_SEALING_KEYS"];
 
 /// Everything that can be set. The field's variable and its default stand beside it.
 #[derive(Clone, Debug)]
@@ -43,7 +44,8 @@ pub struct Config {
     /// `ORRERY_MCP_ALLOWED_HOSTS` (`*`): the names by which the MCP server may be called, with commas between them;
     /// `loopback` for those of this machine. `orrery serve` answers to `loopback` where it is not set.
     pub mcp_allowed_hosts: Vec<String>,
-    /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included.
+    /// `<PROVIDER>_BASE_URL`: where a provider is reached, a path prefix included. `SLACK_BASE_URL`
+    /// (`https://slack.com/api`) is Slack's.
     pub base_urls: BTreeMap<String, Url>,
     /// `ORRERY_PUBLIC_URL` (unset): where platforms reach this deployment, without `/api/…`; where it is unset, the address
     /// of the request that asks is told them.
@@ -59,9 +61,17 @@ pub struct Config {
     /// `ORRERY_CHANNELS_QUEUE` (unset): the URL of the SQS FIFO queue in which what people sent on channels waits; where
     /// it is unset, that waits in the table.
     pub channels_queue: Option<String>,
+    /// `ORRERY_DELIVERIES_QUEUE` (unset): the URL of the SQS standard queue in which events on their way to receivers
+    /// wait; where it is unset, they wait in the table.
+    pub deliveries_queue: Option<String>,
+    /// `ORRERY_WEBHOOK_TARGETS` (`public`): `public`, where the receivers of outbound webhooks are on the public internet
+    /// alone, behind https; `loopback`, where they may be on this machine too. `orrery serve` has `loopback` where it is
+    /// not set.
+    pub webhook_reach: Option<Reach>,
     /// How AWS is reached.
     pub aws: Aws,
-    /// The variables that hold secrets: `*_API_KEY`, `*_SECRET` and `ORRERY_SEALING_KEYS`.
+    /// The variables that hold secrets: `*_API_KEY`, `*_CLIENT_ID`, `*_SECRET` and `ORRERY_SEALING_KEYS`. Slack's are
+    /// `SLACK_CLIENT_ID`, `SLACK_CLIENT_SECRET` and `SLACK_SIGNING_SECRET`.
     pub secrets: BTreeMap<String, SecretString>,
 }
 
@@ -153,6 +163,13 @@ impl Config {
             metrics: vars.text("ORRERY_METRICS"),
             oidc: vars.oidc()?,
             channels_queue: vars.text("ORRERY_CHANNELS_QUEUE"),
+            deliveries_queue: vars.text("ORRERY_DELIVERIES_QUEUE"),
+            webhook_reach: match vars.text("ORRERY_WEBHOOK_TARGETS").as_deref() {
+                None => None,
+                Some("public") => Some(Reach::Public),
+                Some("loopback") => Some(Reach::PublicAndThisMachine),
+                Some(_) => return Err(error("ORRERY_WEBHOOK_TARGETS", "it is public or loopback")),
+            },
             aws: vars.aws(),
             secrets: all
                 .iter()

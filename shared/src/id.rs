@@ -72,8 +72,10 @@ ids! {
     ConnectorId = "con_";
     /// A conversation. Callers may choose their own where the dialect lets them.
     SessionId = "sess_";
-    /// An inbound webhook's settings.
+    /// A webhook: a sender that signs, or a receiver of events.
     WebhookId = "wh_";
+    /// Something that receivers are told of; the same for all of them and over all attempts.
+    EventId = "evt_";
     /// One turn, as it is traced and metered.
     TraceId = "trace_";
     /// A message in a queue of the table, or one time that it was handed out.

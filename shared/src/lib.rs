@@ -27,6 +27,9 @@ pub mod channel;
 /// Runs one message through model and tools.
 pub mod turn;
 
+/// Tells the receivers that an agent's owner named what happens in the dashboard's chat.
+pub mod webhook;
+
 /// Calls what a model can call.
 pub mod tool;
 

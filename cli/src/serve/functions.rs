@@ -12,11 +12,15 @@ use super::routes::RoutesError;
 pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
     Ok(match name {
         "agent-chat" => agent_chat::routes(),
+        "agent-webhooks" => agent_webhooks::routes(),
         "chat-completions" => chat_completions::routes(),
         "health" => health::routes(),
         "mcp-keys" => mcp_keys::routes(),
         "mcp-server" => mcp_server::routes(),
         "models" => models::routes(),
+        "slack-events" => slack_events::routes(),
+        "slack-install" => slack_install::routes(),
+        "slack-oauth" => slack_oauth::routes(),
         "telegram-setup" => telegram_setup::routes(),
         "telegram-webhook" => telegram_webhook::routes(),
         "webhook" => webhook::routes(),

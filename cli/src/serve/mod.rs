@@ -29,8 +29,9 @@ use axum::serve::ListenerExt;
 use embedded::EmbeddedDynamo;
 use shared::app::{App, AppError};
 use shared::config::Config;
+use shared::egress::Reach;
 use shared::id::RequestId;
-use shared::queue::Queue;
+use shared::queue::{Consumer, Queue};
 use shared::telemetry::{self, Audience};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -100,6 +101,8 @@ pub(crate) fn describe() -> Result<(), CommandError> {
 fn app(config: Config, place: &Place, issuer: Option<&PublishedIssuer>) -> Result<App, CommandError> {
     let oidc = config.oidc.clone().or_else(|| issuer.map(PublishedIssuer::settings));
     let mut config = Config { secret: None, oidc, ..config };
+    // What listens on this machine is its owner's own.
+    config.webhook_reach.get_or_insert(Reach::PublicAndThisMachine);
     // Its pages and their tools run on this machine; a page elsewhere must not reach it under a name of its own.
     config.mcp_allowed_origins.push("loopback".to_owned());
     if config.mcp_allowed_hosts.is_empty() {
@@ -220,10 +223,14 @@ async fn end_asked() {
 
 /// Works on what waits in the queues.
 async fn work(app: &App) {
-    match app.channels() {
-        Queue::Table(queue) => pump(app.clone(), queue.clone(), channel_worker::consume).await,
+    let pump = async |queue: &Queue, consume: Consumer| match queue {
+        Queue::Table(queue) => pump(app.clone(), queue.clone(), consume).await,
         Queue::Sqs(_) => pending().await,
-    }
+    };
+    tokio::join!(
+        pump(app.channels(), channel_worker::consume),
+        pump(app.deliveries_queue(), webhook_delivery::consume),
+    );
 }
 
 /// Removes expired items from time to time, for as long as it is polled.

@@ -1,18 +1,24 @@
 //! `POST /api/agents/{agent_id}/chat`: the dashboard's chat, for people who come with an ID token and own the agent. Its
 //! turns, and no others, are told to the agent's outbound webhooks.
+//!
+//! `DELETE /api/agents/{agent_id}/sessions/{session_id}` ends one of its conversations.
 
 use axum::extract::State;
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::app::App;
 use shared::auth::{AuthError, Endpoint, Vouched};
-use shared::dialect::Dialect;
 use shared::dialect::kopern::{ErrorResponse, chat_frames};
-use shared::http::{self, ApiError, Cors, Exchange, Fields, InPath, Method, Request, json_object};
-use shared::id::{AgentId, SessionId};
+use shared::dialect::{self, Dialect};
+use shared::http::{
+    self, ApiError, Cors, ErrorKind, Exchange, Fields, InPath, Method, Request, StatusCode, json_object,
+};
+use shared::id::{AgentId, EventId, SessionId};
 use shared::model::{Message, Role};
-use shared::session::Wish;
+use shared::session::{SessionError, Wish};
 use shared::turn::TurnInput;
+use shared::webhook::{Event, Listeners};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,8 +30,10 @@ const LARGEST_METADATA: usize = 32 * 1024;
 /// The routes of this function.
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(chat);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+    let (chat, end) = (routes!(chat), routes!(end));
+    OpenApiRouter::new()
+        .routes((chat.0, chat.1, chat.2.fallback(|request| other_method(request, "POST, OPTIONS"))))
+        .routes((end.0, end.1, end.2.fallback(|request| other_method(request, "DELETE, OPTIONS"))))
 }
 
 /// A message of an agent's owner.
@@ -131,10 +139,65 @@ async fn answer(app: &App, agent: AgentId, exchange: &mut Exchange) -> Result<Re
     Ok(http::stream(chat_frames(agent, begun.session, events)))
 }
 
-async fn other_method(request: Request) -> Response {
+/// That the session is over.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndSessionResponse {
+    /// Always `true`.
+    success: bool,
+    /// The session.
+    session_id: String,
+}
+
+/// Ends a session of the dashboard's chat: what was said in it is forgotten, and receivers are told (`session_ended`).
+#[utoipa::path(
+    delete, path = "/api/agents/{agent_id}/sessions/{session_id}", tag = "chat", operation_id = "endSession",
+    params(("agent_id" = String, Path, description = "The agent's id"), ("session_id" = String, Path, description = "The session's id")),
+    responses(
+        (status = 200, body = EndSessionResponse),
+        (status = 401, body = ErrorResponse), (status = 404, body = ErrorResponse), (status = 413, body = ErrorResponse),
+        (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse), (status = 503, body = ErrorResponse),
+    ),
+)]
+async fn end(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
+    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let outcome = answer_end(&app, http::named(path), &mut exchange).await;
+    exchange.reply(outcome)
+}
+
+async fn answer_end(
+    app: &App,
+    (agent, session): (String, String),
+    exchange: &mut Exchange,
+) -> Result<Response, ApiError> {
+    let user = exchange.user(app.users()).await?;
+    let (agent, session) = (AgentId::from(agent), SessionId::from(session));
+    let tenant = user.tenant().ok_or(AuthError::NoAgent)?;
+    let (store, now) = (app.store(), app.clock().now_ms());
+    let found = store.agent(tenant, &agent).await?.ok_or(AuthError::NoAgent)?;
+    exchange.about_agent(&agent);
+    let begun = store.session(tenant, &agent, &session, now).await?;
+    let begun = begun.filter(|begun| begun.source == Endpoint::AgentChat.name());
+    let begun =
+        begun.ok_or_else(|| ApiError::new(ErrorKind::NotFound, "Session not found.").code("session_not_found"))?;
+    let event = Event::session_ended(&session, begun.last_turn - begun.ended_turn, begun.created_at);
+    let listeners = Listeners::of(&found.webhooks);
+    let outbox = listeners.outbox(EventId::generate().as_str(), (tenant, &agent), vec![event], now);
+    app.outbox().announce(outbox.as_ref()).await;
+    if !store.end_session(&begun, outbox.as_ref(), now).await? {
+        return Err(SessionError::Busy.into());
+    }
+    app.outbox().hand_over(outbox.as_ref()).await;
+    Ok(dialect::json(StatusCode::OK, &EndSessionResponse { success: true, session_id: session.to_string() }))
+}
+
+async fn other_method(request: Request, allow: &'static str) -> Response {
     match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("POST, OPTIONS"),
-        Ok(exchange) => exchange.method_not_allowed("POST, OPTIONS"),
+        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(allow),
+        Ok(exchange) => exchange.method_not_allowed(allow),
         Err(reply) => reply,
     }
 }

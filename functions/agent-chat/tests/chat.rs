@@ -158,3 +158,24 @@ async fn a_page_may_ask_with_an_authorization_header() {
     assert_eq!(reply.header("access-control-allow-headers"), "authorization");
     assert_eq!(reply.header("access-control-allow-credentials"), "");
 }
+
+#[tokio::test]
+async fn a_session_that_is_ended_is_forgotten_and_no_other_can_be() {
+    let desk = Desk::new("").await;
+    let session = events(&desk.post(&message("one")).await)[0]["sessionId"].as_str().unwrap_or_default().to_owned();
+    let end = async |session: &str, token: &str| {
+        let path = format!("/api/agents/{}/sessions/{session}", desk.agent);
+        send(&desk.router, bare(Method::DELETE, &path, token)).await
+    };
+    let stranger = desk.signed.stranger("eve").await;
+    assert_eq!(end(&session, &stranger).await.json()["code"], "agent_not_found");
+    assert_eq!(end("sess_unknown", &desk.signed.ada).await.json()["code"], "session_not_found");
+    let file = include_str!("../../../events/agent-chat-end.json").replace("ID_TOKEN", &desk.signed.ada);
+    let file = file.replace("sess_00000000000000000000000000", &session);
+    let reply = send(&desk.router, event(&file, desk.agent.as_str(), "")).await;
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({ "success": true, "sessionId": session })));
+    assert_eq!(end(&session, &desk.signed.ada).await.status, StatusCode::NOT_FOUND, "it is over");
+    let reply = desk.post(&json!({ "message": "/history", "sessionId": session })).await;
+    assert_eq!(said(&reply), "I was given 1 messages. You said:\n- /history");
+    assert!(events(&reply)[0]["sessionId"] != json!(session));
+}

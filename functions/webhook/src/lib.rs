@@ -10,7 +10,7 @@ use shared::dialect::{self, Dialect};
 use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, Fields, InPath, Request, StatusCode, json_object};
 use shared::id::{AgentId, SessionId};
 use shared::session::Wish;
-use shared::store::InboundWebhook;
+use shared::store::Webhook;
 use shared::turn::{self, TurnInput};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -108,26 +108,33 @@ async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Res
 /// A body must be signed by the webhook that it names; where it names none and the agent has webhooks that sign, by one
 /// of those, so that leaving the name out is no way around a secret.
 async fn check_signature(app: &App, exchange: &Exchange, caller: &Caller, named: Option<&str>) -> Result<(), ApiError> {
-    if named.is_some_and(|id| !caller.webhooks.contains_key(id)) {
-        return Err(ApiError::new(ErrorKind::NotFound, "Webhook not found").code("webhook_not_found"));
-    }
-    let signers: Vec<(&String, &String)> = caller
-        .webhooks
-        .iter()
-        .filter(|(id, _)| named.is_none_or(|named| named == id.as_str()))
-        .filter_map(|(id, webhook)| Some((id, webhook.sealed_secret.as_ref()?)))
-        .collect();
-    if signers.is_empty() {
+    let mut senders = caller.webhooks.iter().filter(|(_, webhook)| webhook.is_sender());
+    let senders: Vec<(&String, &Webhook)> = match named {
+        Some(named) => {
+            let sender = senders
+                .find(|(id, _)| id.as_str() == named)
+                .ok_or_else(|| ApiError::new(ErrorKind::NotFound, "Webhook not found").code("webhook_not_found"))?;
+            if !sender.1.enabled {
+                return Err(ApiError::new(ErrorKind::Forbidden, "Webhook is disabled").code("webhook_disabled"));
+            }
+            vec![sender]
+        }
+        None => senders.collect(),
+    };
+    if senders.iter().all(|(_, webhook)| webhook.sealed_secret.is_none()) {
         return Ok(());
     }
     let signature = exchange.header("x-webhook-signature").map(|value| value.as_bytes());
     let sealer = app.sealer().await?;
     let mut outcome = Err(SignatureError::Missing);
-    for (id, sealed) in signers {
-        let secret = sealer.open(&caller.tenant, &InboundWebhook::purpose(id), sealed).map_err(ApiError::internal)?;
-        outcome = verify(&secret, exchange.body(), signature);
-        if outcome.is_ok() {
-            break;
+    let now = app.clock().now_ms();
+    for (id, webhook) in senders.into_iter().filter(|(_, webhook)| webhook.enabled) {
+        for sealed in webhook.sealed_secrets(now) {
+            let secret = sealer.open(&caller.tenant, &webhook.purpose(id), sealed).map_err(ApiError::internal)?;
+            outcome = verify(&secret, exchange.body(), signature);
+            if outcome.is_ok() {
+                return Ok(());
+            }
         }
     }
     Ok(outcome?)

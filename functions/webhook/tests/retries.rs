@@ -114,6 +114,7 @@ async fn a_request_that_waits_for_its_session_runs_once() {
         created_at: now,
         expires_at: now + 3_600_000,
         last_turn: 0,
+        ended_turn: 0,
         lease_owner: Some("somebody".to_owned()),
         lease_until: Some(now + 3_600_000),
     };

@@ -8,7 +8,8 @@ use crate::agent::{Agent, AgentError, origin};
 use crate::clock::Clock;
 use crate::id::{AgentId, TenantId};
 use crate::limit::{Bucket, PlanLimit, Rate, budget_left};
-use crate::store::{AgentItem, Gate, GateRequest, IdempotencyItem, InboundWebhook, KeyItem, Store, StoreError};
+use crate::store::{AgentItem, Gate, GateRequest, IdempotencyItem, KeyItem, Store, StoreError, Webhook};
+use crate::webhook::Listeners;
 
 /// How many keys' owners are remembered.
 const HINTS: usize = 4096;
@@ -86,6 +87,23 @@ impl Endpoint {
         }
     }
 
+    /// Whether outbound webhooks are fired from it. Those that other programs call are told to nobody, or a receiver that
+    /// calls the agent again would never come to an end.
+    const fn is_told(self) -> Told {
+        match self {
+            Self::AgentChat => Told::ToReceivers,
+            Self::ChatCompletions
+            | Self::Models
+            | Self::Webhook
+            | Self::WidgetChat
+            | Self::WidgetConfig
+            | Self::McpServer
+            | Self::Slack
+            | Self::Telegram
+            | Self::WhatsApp => Told::ToNobody,
+        }
+    }
+
     /// The documented requests a minute, or the agent's own.
     fn rate(self, agent: &Agent) -> Option<Rate> {
         let own = &agent.document.limits.requests_per_minute;
@@ -103,6 +121,13 @@ impl Endpoint {
     }
 }
 
+/// Who learns of what happens on an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    ToReceivers,
+    ToNobody,
+}
+
 /// Who calls. Only a [`Check`] or a [`Vouched`] makes one.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -110,8 +135,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Whom they talk to.
     pub agent: Agent,
-    /// The agent's inbound webhooks by id.
-    pub webhooks: std::collections::BTreeMap<String, InboundWebhook>,
+    /// The agent's webhooks by id.
+    pub webhooks: std::collections::BTreeMap<String, Webhook>,
     /// By which endpoint.
     pub endpoint: Endpoint,
     /// The tokens left this month, `None` for no limit; or the plan's limit that is reached.
@@ -128,6 +153,15 @@ impl Caller {
     #[must_use]
     pub const fn key(&self) -> Option<&KeyItem> {
         self.key.as_ref()
+    }
+
+    /// Who is told what comes of the call: the agent's receivers, where it is one of the dashboard's chat.
+    #[must_use]
+    pub fn listeners(&self) -> Listeners {
+        match self.endpoint.is_told() {
+            Told::ToReceivers => Listeners::of(&self.webhooks),
+            Told::ToNobody => Listeners::default(),
+        }
     }
 }
 

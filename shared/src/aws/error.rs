@@ -74,8 +74,11 @@ impl fmt::Debug for Refusal {
 struct Words {
     #[serde(default, rename = "__type")]
     kind: String,
-    #[serde(default, alias = "Message")]
+    #[serde(default)]
     message: Option<String>,
+    /// As some services spell it.
+    #[serde(default, rename = "Message")]
+    other_message: Option<String>,
 }
 
 impl AwsError {
@@ -87,7 +90,7 @@ impl AwsError {
         Self::Refused(Refusal {
             status: answer.status,
             code,
-            message: words.message.unwrap_or_default(),
+            message: words.message.or(words.other_message).unwrap_or_default(),
             body: answer.body,
         })
     }

@@ -6,6 +6,7 @@
 mod call;
 mod connector;
 pub mod markdown;
+pub mod slack;
 pub mod telegram;
 pub mod whatsapp;
 mod words;
@@ -228,8 +229,8 @@ fn voice(
     incoming: &Incoming,
 ) -> Result<Box<dyn Voice>, Box<dyn std::error::Error + Send + Sync>> {
     match platform {
+        Platform::Slack => Ok(Box::new(slack::voice(app, credentials, incoming)?)),
         Platform::Telegram => Ok(Box::new(telegram::voice(app, credentials, incoming)?)),
         Platform::WhatsApp => Ok(Box::new(whatsapp::voice(app, credentials, incoming)?)),
-        Platform::Slack => Err(format!("{} has no voice yet", platform.name()).into()),
     }
 }

@@ -212,6 +212,7 @@ impl Work<'_> {
             request: RequestId::generate(),
             function: FUNCTION,
             source: caller.endpoint.name(),
+            listeners: caller.listeners(),
             agent: caller.agent,
             session: admitted.session,
             input: TurnInput {

@@ -62,15 +62,21 @@ pub enum Reach {
         /// The port.
         port: u16,
     },
+    /// The public internet and this machine, with all of its ports: for a machine that serves its owner.
+    PublicAndThisMachine,
 }
 
 impl Reach {
     const fn includes_port(self, port: u16) -> bool {
-        matches!(self, Self::PublicAndLoopback { port: allowed } if allowed == port)
+        match self {
+            Self::Public => false,
+            Self::PublicAndLoopback { port: allowed } => allowed == port,
+            Self::PublicAndThisMachine => true,
+        }
     }
 
     fn includes(self, address: IpAddr) -> bool {
-        is_public(address) || (matches!(self, Self::PublicAndLoopback { .. }) && address.is_loopback())
+        is_public(address) || (self != Self::Public && address.is_loopback())
     }
 }
 
@@ -215,6 +221,12 @@ impl Egress {
             .build()
             .map_err(EgressError::Client)?;
         Ok(Self { client, names, settings })
+    }
+
+    /// What can be reached.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        self.settings.reach
     }
 
     /// Says whether the address could be requested now. A request checks again.

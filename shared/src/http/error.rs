@@ -4,10 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::auth::{AuthError, KeyringError, SignatureError, TokenError, UserError};
+use crate::channel::slack;
 use crate::limit::{LimitError, PlanLimit, RateStatus};
+use crate::queue::QueueError;
 use crate::session::SessionError;
 use crate::store::StoreError;
 use crate::turn::TurnFailure;
+use crate::webhook::DeliverError;
 
 /// What kind of failure it is. A dialect gives each kind its status and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +218,34 @@ impl From<PlanLimit> for ApiError {
     }
 }
 
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        Self::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
+            .code("unavailable")
+            .retry_after(Duration::from_secs(1))
+            .because(error)
+    }
+}
+
+impl From<slack::SettingError> for ApiError {
+    fn from(error: slack::SettingError) -> Self {
+        Self::new(ErrorKind::Unavailable, "Slack is not configured on this deployment.")
+            .code("slack_not_configured")
+            .because(error)
+    }
+}
+
+impl From<slack::signature::SignatureError> for ApiError {
+    fn from(error: slack::signature::SignatureError) -> Self {
+        let message = match error {
+            slack::signature::SignatureError::Missing => "Missing signature",
+            slack::signature::SignatureError::Stale => "The request is too old",
+            slack::signature::SignatureError::Wrong => "Invalid signature",
+        };
+        Self::new(ErrorKind::Unauthenticated, message).code("invalid_signature")
+    }
+}
+
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         match error {
@@ -250,6 +281,15 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(_) | StoreError::Taken | StoreError::Malformed(_) | StoreError::Answer(_) => {
                 Self::internal(error)
             }
+        }
+    }
+}
+
+impl From<DeliverError> for ApiError {
+    fn from(error: DeliverError) -> Self {
+        match error {
+            DeliverError::Store(error) | DeliverError::Queue(QueueError::Store(error)) => error.into(),
+            DeliverError::Queue(_) | DeliverError::Secret(_) | DeliverError::Seal(_) => Self::internal(error),
         }
     }
 }

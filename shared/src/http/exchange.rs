@@ -248,6 +248,7 @@ impl Exchange {
                     request: self.id.clone(),
                     function: self.function,
                     source: caller.endpoint.name(),
+                    listeners: caller.listeners(),
                     agent: caller.agent,
                     session: admitted.session,
                     input,

@@ -22,7 +22,11 @@ pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The query's parameters; of several with the same name the first.
+fn invalid(details: Vec<String>) -> ApiError {
+    ApiError::new(ErrorKind::InvalidRequest, "Invalid request body").code("invalid_request").details(details)
+}
+
+/// The query's parameters as an object of strings; of several with the same name the first.
 #[must_use]
 pub fn parameters(query: &str) -> Map<String, Value> {
     let mut parameters = Map::new();
@@ -32,14 +36,10 @@ pub fn parameters(query: &str) -> Map<String, Value> {
     parameters
 }
 
-/// What is wrong with [`parameters`], as it is told.
+/// What is wrong with [`parameters`].
 #[must_use]
 pub fn in_the_query(error: ApiError) -> ApiError {
     ApiError { message: "Invalid query parameters".into(), ..error }
-}
-
-fn invalid(details: Vec<String>) -> ApiError {
-    ApiError::new(ErrorKind::InvalidRequest, "Invalid request body").code("invalid_request").details(details)
 }
 
 /// The fields of an object, and what is wrong with them.
@@ -117,6 +117,15 @@ impl<'a> Fields<'a> {
             self.wrong(name, &format!("Number must be less than or equal to {}", range.end()));
         }
         range.clone().contains(&(number as u32)).then_some(number as u32)
+    }
+
+    /// `true` or `false`, which may be there.
+    pub fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        let value = self.object.get(name)?;
+        if !value.is_boolean() {
+            self.wrong(name, &format!("Expected boolean, received {}", kind(value)));
+        }
+        value.as_bool()
     }
 
     /// A moment as RFC 3339 writes it, which may be there.
@@ -234,6 +243,7 @@ mod tests {
         });
         fields.optional_word("kind", &["server", "widget"]);
         fields.optional_integer("limit", 1..=1000);
+        fields.optional_bool("on");
         fields.optional_time("until");
         fields.optional_strings("origins", 2, |text| if text == "x" { Ok(()) } else { Err("Invalid url") });
         fields.finish().err().map(|error| error.details).unwrap_or_default()
@@ -274,6 +284,7 @@ mod tests {
             (r#"{"message":"x","limit":-1e300}"#, "limit: Number must be greater than or equal to 1"),
             (r#"{"message":"x","limit":1001}"#, "limit: Number must be less than or equal to 1000"),
             (r#"{"message":"x","until":"tomorrow"}"#, "until: Invalid datetime"),
+            (r#"{"message":"x","on":"true"}"#, "on: Expected boolean, received string"),
             (r#"{"message":"x","until":7}"#, "until: Expected string, received number"),
             (r#"{"message":"x","origins":"x"}"#, "origins: Expected array, received string"),
             (r#"{"message":"x","origins":["x","y"]}"#, "origins.1: Invalid url"),

@@ -39,7 +39,7 @@ use crate::http::Deadline;
 use crate::queue::{Consumer, Queue};
 use crate::telemetry::{self, Audience};
 
-/// Faster than the system's where much is small and short-lived, as in the AWS SDK's calls.
+/// Faster than the system's where much is small and short-lived.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

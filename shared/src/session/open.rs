@@ -106,6 +106,7 @@ impl Sessions {
                 created_at: now,
                 expires_at: now + millis(self.ttl),
                 last_turn: 0,
+                ended_turn: 0,
                 lease_owner: Some(owner.to_string()),
                 lease_until: Some(now + millis(LEASE)),
             };
@@ -115,7 +116,8 @@ impl Sessions {
             );
             match leased? {
                 LeaseOutcome::Held(session) => {
-                    let turns = self.settled(&session, turns?, now).await?;
+                    let mut turns = self.settled(&session, turns?, now).await?;
+                    turns.retain(|turn| turn.number > session.ended_turn);
                     return Ok(Session {
                         id,
                         lease: Some(Lease { owner: owner.to_string() }),

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_dynamo::AttributeValue;
 
 use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
+use super::outbox::outbox_write;
 use super::read::Query;
 use super::write::Write;
-use super::{Store, StoreError};
-use crate::id::{AgentId, TenantId, WebhookId};
+use super::{OutboxItem, Store, StoreError};
+use crate::id::{AgentId, EventId, TenantId, WebhookId};
 
 /// An agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,28 +29,104 @@ pub struct AgentItem {
     pub source: String,
     /// When this version was stored.
     pub updated_at: i64,
-    /// Its inbound webhooks by id.
+    /// Its webhooks by id, at most [`MOST_WEBHOOKS`].
     #[serde(default)]
-    pub webhooks: BTreeMap<String, InboundWebhook>,
+    pub webhooks: BTreeMap<String, Webhook>,
 }
 
-/// A sender that may call the agent's webhook.
+/// The most webhooks of an agent: they stand in its item.
+pub const MOST_WEBHOOKS: usize = 20;
+
+/// A sender that may call the agent's webhook, or a receiver of its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InboundWebhook {
+pub struct Webhook {
     /// Its name, for people.
     pub name: String,
-    /// The secret that it signs with, sealed; `None` where it does not sign.
+    /// The secret of the signatures, sealed; `None` for a sender that does not sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_secret: Option<String>,
+    /// The secret before that one, for as long as both hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSecret>,
+    /// Whether it is switched on.
+    #[serde(default = "switched_on")]
+    pub enabled: bool,
+    /// What makes it a receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Receiver>,
     /// When it was made.
     pub created_at: i64,
+    /// When it was changed.
+    #[serde(default)]
+    pub updated_at: i64,
 }
 
-impl InboundWebhook {
-    /// What its secret is sealed for.
+const fn switched_on() -> bool {
+    true
+}
+
+/// A secret that another took the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSecret {
+    /// It, sealed.
+    pub sealed: String,
+    /// Until when it holds.
+    pub until: i64,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// The address that they are posted to.
+    pub url: String,
+    /// The names of those that are wanted.
+    pub events: Vec<String>,
+    /// Why it was switched off, where its owner did not do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+}
+
+/// Why a receiver gets no events any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    /// In words for its owner.
+    pub reason: String,
+    /// Since when.
+    pub at: i64,
+}
+
+impl Webhook {
+    /// A sender, which signs where it has a secret.
     #[must_use]
-    pub fn purpose(id: &str) -> String {
-        format!("inbound-webhook:{id}")
+    pub const fn sender(name: String, sealed_secret: Option<String>, now_ms: i64) -> Self {
+        Self {
+            name,
+            sealed_secret,
+            previous: None,
+            enabled: true,
+            receiver: None,
+            created_at: now_ms,
+            updated_at: now_ms,
+        }
+    }
+
+    /// Whether it calls us, rather than we it.
+    #[must_use]
+    pub const fn is_sender(&self) -> bool {
+        self.receiver.is_none()
+    }
+
+    /// What its secrets are sealed for.
+    #[must_use]
+    pub fn purpose(&self, id: &str) -> String {
+        let kind = if self.is_sender() { "inbound" } else { "outbound" };
+        format!("{kind}-webhook:{id}")
+    }
+
+    /// Its secrets, sealed: the current one first, then the one before it for as long as that one holds.
+    pub fn sealed_secrets(&self, now_ms: i64) -> impl Iterator<Item = &str> {
+        let previous = self.previous.as_ref().filter(|previous| previous.until > now_ms);
+        self.sealed_secret.as_deref().into_iter().chain(previous.map(|previous| previous.sealed.as_str()))
     }
 }
 
@@ -81,7 +159,7 @@ impl Store {
         let assignments: Vec<String> = sets.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let expression = format!("SET {}, webhooks = if_not_exists(webhooks, :none)", assignments.join(", "));
         let mut write = Write::update(&agent_key(&agent.id), expression)
-            .value(":none", serde_dynamo::AttributeValue::M(Item::new()))
+            .value(":none", AttributeValue::M(Item::new()))
             .value(":before", number(agent.version.saturating_sub(1)))
             .condition(if agent.version == 1 {
                 "attribute_not_exists(pk) OR (#version = :before AND #tenant = :tenant)"
@@ -121,7 +199,7 @@ impl Store {
         Ok(self.write(&write).await?.is_done())
     }
 
-    /// Adds or replaces an inbound webhook of an agent; `false` where the agent is gone.
+    /// Adds a webhook to an agent; `false` where the agent is gone, or has [`MOST_WEBHOOKS`].
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -130,38 +208,75 @@ impl Store {
         tenant: &TenantId,
         agent: &AgentId,
         id: &WebhookId,
-        webhook: &InboundWebhook,
+        webhook: &Webhook,
     ) -> Result<bool, StoreError> {
-        let value = serde_dynamo::to_attribute_value(webhook)?;
-        self.change_webhook(tenant, agent, id, "SET webhooks.#id = :value", Some(value)).await
+        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+            .condition("tenant = :tenant AND size(webhooks) < :most")
+            .value(":value", serde_dynamo::to_attribute_value(webhook)?)
+            .value(":most", number(MOST_WEBHOOKS));
+        Ok(self.write(&write).await?.is_done())
     }
 
-    /// Deletes an inbound webhook; `false` where it, or the agent, is not there.
+    /// Puts a webhook in the place of what it was at `before`, its `updated_at`; `false` where it is not that any more.
     ///
     /// # Errors
     /// Where the table does not take it.
-    pub async fn delete_webhook(&self, tenant: &TenantId, agent: &AgentId, id: &WebhookId) -> Result<bool, StoreError> {
-        self.change_webhook(tenant, agent, id, "REMOVE webhooks.#id", None).await
-    }
-
-    async fn change_webhook(
+    pub async fn replace_webhook(
         &self,
         tenant: &TenantId,
         agent: &AgentId,
         id: &WebhookId,
-        expression: &'static str,
-        value: Option<serde_dynamo::AttributeValue>,
+        webhook: &Webhook,
+        before: i64,
     ) -> Result<bool, StoreError> {
-        let mut write = Write::update(&agent_key(agent), expression)
-            .condition(match value {
-                Some(_) => "tenant = :tenant",
-                None => "tenant = :tenant AND attribute_exists(webhooks.#id)",
-            })
-            .name("#id", id.as_str())
-            .value(":tenant", text(tenant.as_str()));
-        if let Some(value) = value {
-            write = write.value(":value", value);
-        }
+        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+            .condition("tenant = :tenant AND webhooks.#id.updated_at = :before")
+            .value(":value", serde_dynamo::to_attribute_value(webhook)?)
+            .value(":before", number(before));
         Ok(self.write(&write).await?.is_done())
     }
+
+    /// Switches a receiver off and stores what tells of it, in one transaction; `false` where it is switched off
+    /// already, or gone.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn disable_receiver(
+        &self,
+        (tenant, agent): (&TenantId, &AgentId),
+        id: &WebhookId,
+        disabled: &Disabled,
+        outbox: Option<&OutboxItem>,
+    ) -> Result<bool, StoreError> {
+        let expression = "SET webhooks.#id.#enabled = :off, webhooks.#id.updated_at = :at, \
+                          webhooks.#id.receiver.#disabled = :disabled";
+        let update = webhook_update(tenant, agent, id, expression)
+            .condition("tenant = :tenant AND webhooks.#id.#enabled = :on")
+            .name("#enabled", "enabled")
+            .name("#disabled", "disabled")
+            .value(":on", AttributeValue::Bool(true))
+            .value(":off", AttributeValue::Bool(false))
+            .value(":at", number(disabled.at))
+            .value(":disabled", serde_dynamo::to_attribute_value(disabled)?);
+        let mut writes = vec![update];
+        if let Some(outbox) = outbox {
+            writes.push(outbox_write(outbox)?);
+        }
+        self.transact(&writes, EventId::generate().as_str()).await
+    }
+
+    /// Deletes a webhook; `false` where it, or the agent, is not there.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn delete_webhook(&self, tenant: &TenantId, agent: &AgentId, id: &WebhookId) -> Result<bool, StoreError> {
+        let write = webhook_update(tenant, agent, id, "REMOVE webhooks.#id")
+            .condition("tenant = :tenant AND attribute_exists(webhooks.#id)");
+        Ok(self.write(&write).await?.is_done())
+    }
+}
+
+/// A change of one webhook; its condition is to name the `:tenant`.
+fn webhook_update(tenant: &TenantId, agent: &AgentId, id: &WebhookId, expression: &'static str) -> Write {
+    Write::update(&agent_key(agent), expression).name("#id", id.as_str()).value(":tenant", text(tenant.as_str()))
 }

@@ -7,7 +7,7 @@
 //! | how many connectors were made within a limit | `TENANT#<id>` | `CONNECTOR` | | | | connector |
 //! | connector: what a key opens, through its rotations | `TENANT#<id>` | `CONNECTOR#<id>` | | | the key's expiry | connector |
 //! | user, and the tenant that is theirs | `USER#<sha-256 of issuer and subject>` | `USER` | | | | user |
-//! | agent, with its inbound webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
+//! | agent, with its webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
 //! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<id>#KEY` | key id | | key |
 //! | rate bucket | `BUCKET#<identity>` | `BUCKET` | | | when full again | bucket |
 //! | session | `SESSION#<agent>#<id>` | `SESSION` | | | expiry | session |
@@ -17,6 +17,8 @@
 //! | name of such a message, taken for five minutes | `QUEUE#<name>#NAME#<name>` | `NAME` | | | its end | queue |
 //! | how far an answer was posted on a channel | `REPLY#<message, hashed>` | `REPLY` | | | 8 days | reply |
 //! | session that a conversation was moved to | `CONVERSATION#<conversation, hashed>` | `CONVERSATION` | | | the session's | reply |
+//! | events that wait to be spread | `OUTBOX#<turn, or another name>` | `OUTBOX` | | | 4 days | outbox |
+//! | event on its way to a receiver | `WEBHOOK#<agent>#<webhook>` | `DELIVERY#<event>` | | | 30 days | delivery |
 //! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
 //!
 //! Every item but a bucket and those of queues carries its tenant, and what belongs to another one is not returned. Times are milliseconds
@@ -27,11 +29,13 @@ mod agent;
 mod bucket;
 mod connection;
 mod connector;
+mod delivery;
 mod error;
 mod gate;
 mod idempotency;
 mod item;
 mod key;
+mod outbox;
 mod queue;
 mod read;
 mod reply;
@@ -42,14 +46,16 @@ mod turn;
 mod user;
 mod write;
 
-pub use agent::{AgentItem, InboundWebhook};
+pub use agent::{AgentItem, Disabled, MOST_WEBHOOKS, PreviousSecret, Receiver, Webhook};
 pub use bucket::{BucketTake, BucketWrite};
 pub use connection::ConnectionItem;
 pub use connector::ConnectorItem;
+pub use delivery::{AttemptClaim, AttemptItem, DeliveryItem, DeliveryState};
 pub use error::StoreError;
 pub use gate::{Gate, GateRequest};
 pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
 pub use key::KeyItem;
+pub use outbox::{OutboxEvent, OutboxItem};
 pub use queue::QueuedItem;
 pub use reply::ReplyItem;
 pub use session::{LeaseOutcome, SessionItem, TurnItem};

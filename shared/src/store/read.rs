@@ -56,6 +56,13 @@ impl Query {
         query
     }
 
+    /// The items before this sort key, the last first.
+    pub(super) fn before(partition: &str, sort: &str) -> Self {
+        let mut query = Self::new(None, "pk = :partition AND sk < :before", partition);
+        query.expression_attribute_values.insert(":before", text(sort));
+        query.backwards()
+    }
+
     /// A partition of the index, which may lag behind a write by a moment.
     pub(super) fn index(partition: &str) -> Self {
         Self::new(Some(GSI1), "gsi1pk = :partition", partition)

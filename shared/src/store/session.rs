@@ -4,10 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, number, text, ttl};
+use super::outbox::outbox_write;
 use super::read::Query;
 use super::write::{Write, Written};
-use super::{Store, StoreError};
-use crate::id::{AgentId, SessionId, TenantId, TraceId};
+use super::{OutboxItem, Store, StoreError};
+use crate::id::{AgentId, EventId, SessionId, TenantId, TraceId};
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct SessionItem {
     pub expires_at: i64,
     /// The number of its last turn; 0 before the first.
     pub last_turn: u64,
+    /// The number of the last turn that was forgotten when the session was ended.
+    #[serde(default)]
+    pub ended_turn: u64,
     /// Who holds it while a turn runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_owner: Option<String>,
@@ -160,6 +164,52 @@ impl Store {
             .condition("lease_owner = :owner")
             .value(":owner", text(owner));
         self.write(&write).await.map(drop)
+    }
+
+    /// A session of a tenant, unless it is over at `now_ms`.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn session(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        session: &SessionId,
+        now_ms: i64,
+    ) -> Result<Option<SessionItem>, StoreError> {
+        let key = session_key(agent, session);
+        if !key.is_possible() {
+            return Ok(None);
+        }
+        let found: Option<SessionItem> = self.get(&key).await?;
+        Ok(found.filter(|found| found.tenant == *tenant && found.expires_at > now_ms))
+    }
+
+    /// Ends a session that stands as it was read, and stores what is told of it, in one transaction; `false` where a
+    /// turn runs in it, or was stored since.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn end_session(
+        &self,
+        session: &SessionItem,
+        outbox: Option<&OutboxItem>,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let update =
+            Write::update(&session_key(&session.agent, &session.id), "SET expires_at = :now, ended_turn = last_turn")
+                .condition(
+                    "tenant = :tenant AND expires_at > :now AND last_turn = :turn AND \
+             (attribute_not_exists(lease_until) OR lease_until <= :now)",
+                )
+                .value(":tenant", text(session.tenant.as_str()))
+                .value(":turn", number(session.last_turn))
+                .value(":now", number(now_ms));
+        let mut writes = vec![update];
+        if let Some(outbox) = outbox {
+            writes.push(outbox_write(outbox)?);
+        }
+        self.transact(&writes, EventId::generate().as_str()).await
     }
 
     /// The last turns of a session, the oldest first, at most `limit` and at most what one page holds (1 MB).

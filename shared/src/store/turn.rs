@@ -3,10 +3,11 @@
 use super::idempotency::idempotency_key;
 use super::item::{TTL, number, text, ttl};
 use super::key::key_key;
+use super::outbox::outbox_write;
 use super::session::{session_key, turn_key};
 use super::tenant::usage_key;
 use super::write::Write;
-use super::{SessionItem, Store, StoreError, TurnItem, UsageItem};
+use super::{OutboxItem, SessionItem, Store, StoreError, TurnItem, UsageItem};
 use crate::id::{AgentId, SessionId, TenantId, TraceId};
 
 /// A turn that ended well.
@@ -22,6 +23,8 @@ pub struct TurnCommit<'a> {
     pub claim: Option<(&'a str, &'a str, i64)>,
     /// The hash of a key whose last use is to be written down, and the time.
     pub key_used: Option<(&'a str, i64)>,
+    /// What is told of it.
+    pub outbox: Option<&'a OutboxItem>,
 }
 
 /// A turn that failed or was given up: it is paid for and leaves nothing else behind.
@@ -43,6 +46,8 @@ pub struct TurnAbort<'a> {
     pub lease_owner: Option<&'a str>,
     /// The hash and the owner of the request's claim.
     pub claim: Option<(&'a str, &'a str)>,
+    /// What is told of it.
+    pub outbox: Option<&'a OutboxItem>,
 }
 
 impl Store {
@@ -83,11 +88,15 @@ impl Store {
                 .value(":now", number(now));
             writes.push(update);
         }
+        if let Some(outbox) = commit.outbox {
+            writes.push(outbox_write(outbox)?);
+        }
         self.transact(&writes, turn.trace.as_str()).await
     }
 
-    /// Pays for a turn that failed or was given up, and releases what it held. A turn that was stored after all (the
-    /// answer to its commit was lost) is not paid for twice; what it held is released even where it cannot be paid for.
+    /// Pays for a turn that failed or was given up, stores what is told of it, and releases what it held. A turn that was
+    /// stored after all (the answer to its commit was lost) is not paid for twice; what it held is released even where it
+    /// cannot be paid for.
     ///
     /// # Errors
     /// Where the table does not take it.
@@ -104,11 +113,18 @@ impl Store {
 
     async fn pay(&self, abort: &TurnAbort<'_>) -> Result<(), StoreError> {
         let (month, usage) = &abort.usage;
+        let mut writes = Vec::new();
         if *usage != UsageItem::default() {
+            writes.push(usage_write(abort.tenant, month, usage));
+        }
+        if let Some(outbox) = abort.outbox {
+            writes.push(outbox_write(outbox)?);
+        }
+        if !writes.is_empty() {
             let unless_stored = Write::check(&turn_key(abort.agent, abort.session, abort.number))
                 .condition("attribute_not_exists(pk) OR trace <> :trace")
                 .value(":trace", text(abort.trace.as_str()));
-            let writes = [unless_stored, usage_write(abort.tenant, month, usage)];
+            writes.push(unless_stored);
             self.transact(&writes, &format!("{}-a", abort.trace)).await?;
         }
         Ok(())
@@ -126,6 +142,7 @@ fn session_write(turn: &TurnItem, lease_owner: Option<&str>) -> Result<Write, St
             created_at: turn.started_at,
             expires_at: turn.expires_at,
             last_turn: turn.number,
+            ended_turn: 0,
             lease_owner: None,
             lease_until: None,
         };

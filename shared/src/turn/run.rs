@@ -19,10 +19,11 @@ use crate::egress::Egress;
 use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
 use crate::session::{LEASE, Session, Turn};
-use crate::store::{Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
+use crate::store::{OutboxItem, Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement, TurnEnd, TurnMeasurement};
 use crate::tool::Toolbox;
+use crate::webhook::{Event, Listeners, Metrics, Outbox};
 
 /// How many events wait for a slow listener before the turn waits too.
 const WAITING: usize = 32;
@@ -52,6 +53,7 @@ pub struct Turns {
     egress: Egress,
     clock: Clock,
     settings: TurnSettings,
+    outbox: Outbox,
     tasks: TaskTracker,
 }
 
@@ -99,6 +101,8 @@ pub struct TurnRequest {
     pub agent: Agent,
     /// The endpoint that it came in by.
     pub source: &'static str,
+    /// Who is told of it.
+    pub listeners: Listeners,
     /// The open session.
     pub session: Session,
     /// What came in.
@@ -122,9 +126,10 @@ impl Turns {
         egress: Egress,
         clock: Clock,
         settings: TurnSettings,
+        outbox: Outbox,
         tasks: TaskTracker,
     ) -> Self {
-        Self { store, models, egress, clock, settings, tasks }
+        Self { store, models, egress, clock, settings, outbox, tasks }
     }
 
     /// Starts a turn. Dropping the stream gives it up.
@@ -192,7 +197,7 @@ impl Turns {
                     }
                     _ => tracing::error!(trace, request = id, agent, source, error, "turn failed"),
                 }
-                self.give_up(&request, &progress).await;
+                self.give_up(&request, &progress, &failure).await;
                 TurnEvent::Failed(failure)
             }
         };
@@ -278,6 +283,8 @@ impl Turns {
             record: turn.to_record(),
         };
         let month = self.month();
+        let answer = Answer::new(request.trace.clone(), session.clone(), started_at, &turn);
+        let outbox = outbox(request, progress, Ok(&answer), now);
         let commit = TurnCommit {
             turn: &item,
             lease_owner: request.session.lease.as_ref().map(|lease| lease.owner.as_str()),
@@ -287,17 +294,21 @@ impl Turns {
                 .as_ref()
                 .map(|claim| (claim.hash.as_str(), claim.owner.as_str(), now + millis(ANSWER_KEPT))),
             key_used: request.key_used.as_deref().map(|hash| (hash, now)),
+            outbox: outbox.as_ref(),
         };
+        self.outbox.announce(outbox.as_ref()).await;
         if !insist(|| self.store.commit_turn(&commit)).await? {
             return Err(TurnFailure::Lost);
         }
-        Ok(Answer::new(request.trace.clone(), session.clone(), started_at, &turn))
+        self.outbox.hand_over(outbox.as_ref()).await;
+        Ok(answer)
     }
 
     /// Pays for a turn without an answer, and lets go of what it held.
-    async fn give_up(&self, request: &TurnRequest, progress: &Progress) {
+    async fn give_up(&self, request: &TurnRequest, progress: &Progress, failure: &TurnFailure) {
         let session = &request.session;
         let month = self.month();
+        let outbox = outbox(request, progress, Err(failure), self.clock.now_ms());
         let abort = TurnAbort {
             trace: &request.trace,
             tenant: &request.agent.tenant,
@@ -307,7 +318,9 @@ impl Turns {
             usage: (&month, usage_item(progress)),
             lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
             claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
+            outbox: outbox.as_ref(),
         };
+        self.outbox.announce(outbox.as_ref()).await;
         if let Err(error) = insist(|| self.store.abort_turn(&abort)).await {
             tracing::error!(
                 trace = request.trace.as_str(),
@@ -315,6 +328,7 @@ impl Turns {
                 "a turn could not be settled"
             );
         }
+        self.outbox.hand_over(outbox.as_ref()).await;
     }
 
     /// `yyyy-mm`.
@@ -335,6 +349,34 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(write: impl Fn() -
             outcome => return outcome,
         }
     }
+}
+
+/// What the turn's listeners are told; nothing, where nobody listens.
+fn outbox(
+    request: &TurnRequest,
+    progress: &Progress,
+    outcome: Result<&Answer, &TurnFailure>,
+    now_ms: i64,
+) -> Option<OutboxItem> {
+    if request.listeners.is_empty() {
+        return None;
+    }
+    let session = &request.session.id;
+    let mut events = Event::tool_calls(session, &progress.messages);
+    match outcome {
+        Ok(answer) => {
+            let metrics = Metrics {
+                input_tokens: answer.usage.input_tokens,
+                output_tokens: answer.usage.output_tokens,
+                tool_call_count: answer.tool_calls,
+            };
+            events.push(Event::message_sent(session, &answer.text, metrics));
+        }
+        Err(TurnFailure::Abandoned) => {}
+        Err(failure) => events.push(Event::error(session, &failure.public_message())),
+    }
+    let agent = (&request.agent.tenant, &request.agent.id);
+    request.listeners.outbox(request.trace.as_str(), agent, events, now_ms)
 }
 
 fn measure(request: &TurnRequest, progress: &Progress, began: Instant, failure: Option<&TurnFailure>) {

@@ -14,7 +14,7 @@ mod turns;
 use std::collections::BTreeMap;
 
 use shared::id::{AgentId, ConnectorId, KeyId, SessionId, TenantId, TraceId, WebhookId};
-use shared::store::{AgentItem, InboundWebhook, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem};
+use shared::store::{AgentItem, KeyItem, LeaseOutcome, SessionItem, Store, TurnItem, Webhook};
 use table::Table;
 
 /// When every test begins, in milliseconds since the Unix epoch: far ahead, so that what a test lets expire stands until
@@ -40,10 +40,8 @@ fn agent(tenant: &TenantId) -> AgentItem {
     }
 }
 
-fn webhook() -> (WebhookId, InboundWebhook) {
-    let settings =
-        InboundWebhook { name: "shop".to_owned(), sealed_secret: Some("sealed".to_owned()), created_at: NOW };
-    (WebhookId::generate(), settings)
+fn webhook() -> (WebhookId, Webhook) {
+    (WebhookId::generate(), Webhook::sender("shop".to_owned(), Some("sealed".to_owned()), NOW))
 }
 
 fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
@@ -97,6 +95,7 @@ impl Talk {
             created_at: now,
             expires_at: now + KEPT,
             last_turn: 0,
+            ended_turn: 0,
             lease_owner: Some(owner.to_owned()),
             lease_until: Some(now + HOLD),
         }

@@ -13,7 +13,7 @@ const USED: UsageItem = UsageItem { input_tokens: 3, output_tokens: 5, turns: 1,
 const DAY: i64 = 86_400_000;
 
 fn commit<'a>(turn: &'a TurnItem, lease_owner: Option<&'a str>) -> TurnCommit<'a> {
-    TurnCommit { turn, lease_owner, usage: (MONTH, USED), claim: None, key_used: None }
+    TurnCommit { turn, lease_owner, usage: (MONTH, USED), claim: None, key_used: None, outbox: None }
 }
 
 fn abort<'a>(talk: &'a Talk, trace: &'a TraceId, number: u64) -> TurnAbort<'a> {
@@ -26,6 +26,7 @@ fn abort<'a>(talk: &'a Talk, trace: &'a TraceId, number: u64) -> TurnAbort<'a> {
         usage: (MONTH, USED),
         lease_owner: None,
         claim: None,
+        outbox: None,
     }
 }
 

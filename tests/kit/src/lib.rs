@@ -27,7 +27,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::id::{AgentId, TenantId, WebhookId};
 use shared::secret::Sealer;
-use shared::store::{AgentItem, InboundWebhook, KeyItem, Store, TenantItem, UsageItem};
+use shared::store::{AgentItem, KeyItem, Store, TenantItem, UsageItem, Webhook};
 use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -97,10 +97,15 @@ impl Bench {
 
     /// An application whose tenant is on the enterprise plan, and whose table fails when it is told to.
     pub async fn with_faults() -> (Self, Faults) {
+        Self::with_faults_and(&[]).await
+    }
+
+    /// The same, with these variables as its environment.
+    pub async fn with_faults_and(variables: &[(&str, &str)]) -> (Self, Faults) {
         let database = EmbeddedDynamo::open(None).unwrap();
         let faults = Faults::over(&database);
         let client = faults.client();
-        (Self::over("enterprise", &[], database, client).await, faults)
+        (Self::over("enterprise", variables, database, client).await, faults)
     }
 
     async fn over(plan: &str, variables: &[(&str, &str)], database: EmbeddedDynamo, client: Client) -> Self {
@@ -166,9 +171,9 @@ impl Bench {
     pub async fn webhook(&self, agent: &AgentId, secret: Option<&str>) -> WebhookId {
         let id = WebhookId::generate();
         let sealer = self.app.sealer().await.unwrap();
-        let seal =
-            |secret: &str| sealer.seal(&self.tenant, &InboundWebhook::purpose(id.as_str()), &secret.into()).unwrap();
-        let webhook = InboundWebhook { name: "test".to_owned(), sealed_secret: secret.map(seal), created_at: BEGIN };
+        let mut webhook = Webhook::sender("test".to_owned(), None, BEGIN);
+        let seal = |secret: &str| sealer.seal(&self.tenant, &webhook.purpose(id.as_str()), &secret.into()).unwrap();
+        webhook.sealed_secret = secret.map(seal);
         assert!(self.app.store().put_webhook(&self.tenant, agent, &id, &webhook).await.unwrap());
         id
     }
@@ -312,7 +317,7 @@ fn first_id(text: &str) -> Option<(usize, &'static str)> {
         tail.len() >= 26 && tail[..26].iter().all(u8::is_ascii_alphanumeric)
     };
     let places = |prefix: &'static str| text.match_indices(prefix).map(move |(at, _)| (at, prefix));
-    let prefixes = ["con_", "chatcmpl-", "sess_", "ag_", "wh_", "trace_", "req_", "key_"];
+    let prefixes = ["con_", "chatcmpl-", "sess_", "ag_", "wh_", "evt_", "trace_", "req_", "key_"];
     prefixes.into_iter().flat_map(places).filter(|(at, prefix)| is_id(*at, prefix)).min_by_key(|(at, _)| *at)
 }
 

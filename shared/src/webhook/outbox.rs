@@ -1,0 +1,143 @@
+//! From what happened to the deliveries' queue.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, EventKind};
+use crate::clock::{Clock, millis};
+use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::queue::{Message, Queue, QueueError};
+use crate::store::{OutboxEvent, OutboxItem, Webhook};
+use crate::telemetry;
+
+/// How long events that nobody spreads are kept.
+const KEPT: Duration = Duration::from_secs(4 * 24 * 3600);
+/// When it is looked for events whose writer may have fallen: later than any writer writes.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What stands in the deliveries' queue. It says nothing of what happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum Task {
+    /// Spread what waits under this name, if anything does.
+    Spread {
+        /// The name.
+        outbox: String,
+    },
+    /// Make an attempt.
+    Attempt {
+        /// Of which agent the event tells.
+        agent: AgentId,
+        /// The receiver.
+        webhook: WebhookId,
+        /// The event.
+        event: EventId,
+        /// The attempt's number.
+        attempt: u32,
+    },
+}
+
+impl Task {
+    /// It as a message that is handed out after this time.
+    #[must_use]
+    pub fn to_message(&self, delay: Duration) -> Message {
+        Message { delay, body: serde_json::to_string(self).unwrap_or_default(), ..Message::default() }
+    }
+}
+
+/// The receivers of an agent, and what they want to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners(Vec<(WebhookId, Vec<EventKind>)>);
+
+impl Listeners {
+    /// Those of an agent's webhooks that are switched on.
+    #[must_use]
+    pub fn of(webhooks: &BTreeMap<String, Webhook>) -> Self {
+        let listener = |(id, webhook): (&String, &Webhook)| {
+            let receiver = webhook.receiver.as_ref().filter(|_| webhook.enabled)?;
+            let wanted = receiver.events.iter().filter_map(|name| name.parse().ok()).collect();
+            Some((WebhookId::from(id.as_str()), wanted))
+        };
+        Self(webhooks.iter().filter_map(listener).collect())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is to be stored of these events of an agent; nothing, where nobody wants to be told of any.
+    #[must_use]
+    pub fn outbox(
+        &self,
+        id: &str,
+        (tenant, agent): (&TenantId, &AgentId),
+        events: Vec<Event>,
+        now_ms: i64,
+    ) -> Option<OutboxItem> {
+        let wanted = |event: Event| {
+            let receivers: Vec<WebhookId> =
+                self.0.iter().filter(|(_, kinds)| kinds.contains(&event.kind)).map(|(id, _)| id.clone()).collect();
+            (!receivers.is_empty()).then(|| OutboxEvent {
+                id: EventId::generate(),
+                name: event.kind.name().to_owned(),
+                body: event.body(agent, now_ms),
+                receivers,
+            })
+        };
+        let events: Vec<OutboxEvent> = events.into_iter().filter_map(wanted).collect();
+        (!events.is_empty()).then(|| OutboxItem {
+            id: id.to_owned(),
+            tenant: tenant.clone(),
+            agent: agent.clone(),
+            events,
+            created_at: now_ms,
+            expires_at: now_ms.saturating_add(millis(KEPT)),
+        })
+    }
+}
+
+/// Puts what is stored into the deliveries' queue.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    queue: Queue,
+    clock: Clock,
+}
+
+impl Outbox {
+    /// Over the deliveries' queue.
+    #[must_use]
+    pub const fn new(queue: Queue, clock: Clock) -> Self {
+        Self { queue, clock }
+    }
+
+    /// The time of what happens now, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Says, before events are stored, that they will be: if their writer falls right after, they are found all the
+    /// same. Where the queue does not answer, they are stored nevertheless.
+    pub async fn announce(&self, outbox: Option<&OutboxItem>) {
+        self.send(outbox, LATE).await;
+    }
+
+    /// Says that events are stored.
+    pub async fn hand_over(&self, outbox: Option<&OutboxItem>) {
+        self.send(outbox, Duration::ZERO).await;
+    }
+
+    async fn send(&self, outbox: Option<&OutboxItem>, delay: Duration) {
+        let Some(outbox) = outbox else { return };
+        let task = Task::Spread { outbox: outbox.id.clone() };
+        let sent: Result<(), QueueError> = self.queue.send(&task.to_message(delay)).await;
+        if let Err(error) = sent {
+            let (outbox, error) = (outbox.id.as_str(), telemetry::chain(&error));
+            tracing::error!(outbox, error, "the deliveries' queue does not take what is told");
+        }
+    }
+}
