@@ -30,6 +30,11 @@ WIDGET_CONFIG = "/api/widget/config"
 WIDGET_SCRIPT = "/api/widget/script"
 MCP = "/api/mcp/server"
 KEYS = "/api/mcp/keys"
+AGENT_CHAT = "/api/agents/{agent_id}/chat"
+WEBHOOKS = "/api/agents/{agent_id}/webhooks"
+TELEGRAM, TELEGRAM_SETUP = "/api/telegram/webhook", "/api/telegram/setup"
+WHATSAPP, WHATSAPP_SETUP = "/api/whatsapp/webhook", "/api/whatsapp/setup"
+SLACK, SLACK_INSTALL, SLACK_OAUTH = "/api/slack/events", "/api/slack/install", "/api/slack/oauth"
 ISSUER, AUDIENCE = "https://issuer.example", "dashboard"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
@@ -162,7 +167,24 @@ STREAMING = {
     ),
 }
 
+BUFFERED |= {
+    "webhooks without an ID token": Case("AgentWebhooks", WEBHOOKS, "GET", key=None),
+    "a bot connected without an ID token": Case("TelegramSetup", TELEGRAM_SETUP, agent=None, body={}),
+    "an update without a secret": Case("TelegramWebhook", TELEGRAM, agent=None, body={"update_id": 1}),
+    "a number connected without an ID token": Case("WhatsappSetup", WHATSAPP_SETUP, agent=None, body={}),
+    "a notification without a signature": Case("WhatsappWebhook", WHATSAPP, agent=None, body={"entry": []}),
+    "a verification by nobody": Case("WhatsappWebhook", WHATSAPP, "GET", agent=None),
+    "an installation without an ID token": Case("SlackInstall", SLACK_INSTALL, "GET", agent=None),
+    "a return from Slack with nothing": Case("SlackOauth", SLACK_OAUTH, "GET", agent=None),
+    "an event without a signature": Case("SlackEvents", SLACK, agent=None, body={"type": "event_callback"}),
+}
+
 STREAMING |= {
+    "the dashboard's chat without an ID token": Case("AgentChat", AGENT_CHAT, key=None, body={"message": "Hello"}),
+    "the dashboard's chat, asked by a browser": Case(
+        "AgentChat", AGENT_CHAT, "OPTIONS", key=None,
+        headers={"Origin": "https://example.com", "Access-Control-Request-Method": "POST"},
+    ),
     "MCP, the handshake": Case("McpServer", MCP, body=rpc("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}})),
     "MCP, a call": Case("McpServer", MCP, body=rpc("tools/call", {"name": "kopern_chat", "arguments": {"message": ADD}})),
     "MCP, a call with progress": Case(
@@ -191,7 +213,21 @@ def test_a_route_that_streams_answers_its_event_as_on_one_machine(cloud, machine
 
 def test_every_function_is_called():
     called = {case.function for case in [*BUFFERED.values(), *STREAMING.values()]}
-    assert called == {function["name"] for function in functions().values()}
+    assert called == {function["name"] for function in functions().values() if function["routes"]}
+
+
+def test_every_queue_is_worked_on_and_keeps_what_cannot_be(cloud):
+    sqs, sources = cloud.emulator.client("sqs"), cloud.lambdas.list_event_source_mappings()["EventSourceMappings"]
+    for function in functions().values():
+        for queue in function["queues"]:
+            name = queue["GetAtt"].split(".")[0]
+            asked = sqs.get_queue_attributes(QueueUrl=cloud.resources[name], AttributeNames=["All"])["Attributes"]
+            worked = [source for source in sources if source["EventSourceArn"] == asked["QueueArn"]]
+            assert [source["FunctionArn"].rsplit(":", 1)[1] for source in worked] == [cloud.resources[function["name"]]]
+            assert worked[0]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            dead = sqs.get_queue_attributes(QueueUrl=cloud.resources[name + "Dead"], AttributeNames=["All"])["Attributes"]
+            assert json.loads(asked["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
+            assert int(asked["VisibilityTimeout"]) > cloud.configuration(function["name"])["Timeout"]
 
 
 def test_a_conversation_goes_on_and_a_retried_request_is_not_repeated(cloud):
