@@ -22,9 +22,8 @@ use futures::future::BoxFuture;
 
 use operation::{Counters, Operation};
 
-/// How long another process's hold on the file is waited for: for less than a try of the client may take, which then
-/// tries again. A call that is given up while it waits would be done twice.
-const LOCK_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long another process's hold on the file is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a held file is tried again.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
@@ -75,7 +74,7 @@ enum Place {
 
 impl EmbeddedDynamo {
     /// Opens the database in this file, which is made where it is missing, or a new one in memory. Several processes
-    /// may have the same file open; each waits for the others for 1.5 seconds.
+    /// may have the same file open; each waits for the others up to 5 seconds.
     ///
     /// # Errors
     /// Where the file cannot be opened, is none of ours, or stays locked.

@@ -47,7 +47,7 @@ def built_template(folder):
 class Emulator:
     """MiniStack. Functions run as processes of this machine, with the rights of their roles (`AUTH`)."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **functions_environment):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -62,7 +62,8 @@ class Emulator:
         self.process = Process(
             [pathlib.Path(sys.executable).parent / "ministack"], folder / "ministack.log",
             {**base, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "AUTH": "true", "LAMBDA_EXECUTOR": "local",
-             "MINISTACK_REGION": REGION, "S3_DATA_DIR": str(folder / "s3"), "ORRERY_DEMO_DELAY_MS": "0"},
+             "MINISTACK_REGION": REGION, "S3_DATA_DIR": str(folder / "s3"), "ORRERY_DEMO_DELAY_MS": "0",
+             **functions_environment},
             cwd=folder,
         )
         self.process.wait_for_line(r"Running on http://127\.0\.0\.1")

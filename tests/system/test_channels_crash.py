@@ -23,7 +23,7 @@ CHATS = 125
 KILLS = 12
 # How many messages `orrery serve` works on at once.
 WORKERS = 32
-# How long a message that a killed worker held stays hidden, and a little more.
+# How long a message that a killed worker held stays hidden, and a little more: what comes again has come by then.
 HIDDEN_SECONDS = 11
 SEED = 20260325
 
@@ -69,25 +69,24 @@ class Sender:
 
     def __init__(self, server, secret):
         self.server, self.again = server, 0
-        self.client = httpx.Client(headers={"X-Telegram-Bot-Api-Secret-Token": secret}, timeout=10,
-                                   limits=httpx.Limits(max_keepalive_connections=0))
+        self.client = httpx.Client(headers={"X-Telegram-Bot-Api-Secret-Token": secret}, timeout=10)
 
     def send(self, update):
-        for _ in range(600):
+        for _ in range(200):
             try:
                 if self.client.post(f"{self.server.url}/api/telegram/webhook", json=update).status_code == 200:
                     return
             except httpx.TransportError:
                 pass
             self.again += 1
-            time.sleep(0.1)
+            time.sleep(0.5)
         raise AssertionError(f"update {update['update_id']} is not taken")
 
     def talk(self, updates, seed):
         """One chat's updates, one after the other; some come twice at once, and some again later."""
         chance, past = random.Random(seed), []
         for update in updates:
-            time.sleep(chance.uniform(0, 8))
+            time.sleep(chance.uniform(0, 10))
             twice = threading.Thread(target=self.send, args=[update]) if chance.random() < 0.1 else None
             if twice:
                 twice.start()
@@ -145,11 +144,11 @@ def test_a_thousand_messages_are_answered_in_order_whatever_is_killed(fake, own_
     wanted = {update["message"]["message_id"]: update["message"] for update in itertools.chain(*chats.values())}
     wait_for(lambda: {post.message for post in fake.posts} >= set(wanted), 60, "an answer to each message")
     took = time.monotonic() - started
-    time.sleep(max(0, kills[-1][1] + HIDDEN_SECONDS - time.monotonic()))
+    time.sleep(HIDDEN_SECONDS)
     stood = len(fake.posts)
     for updates in list(chats.values())[:10]:
         sender.send(updates[0])
-    assert fake.stays_at(stood), "a message that comes again is not answered again"
+    assert fake.stays_at(stood, 3), "a message that comes again is not answered again"
 
     lost = sum(post.is_lost for post in fake.posts)
     twice = len(fake.posts) - MESSAGES

@@ -18,7 +18,8 @@ import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from cloud import REGION, STACK, Deployment, Emulator, built_template, event
-from orrery import AGENTS, Orrery
+from fake import Platform
+from orrery import AGENTS, Orrery, wait_for
 from test_house import functions
 
 CHAT = "/api/agents/{agent_id}/v1/chat/completions"
@@ -30,19 +31,58 @@ WIDGET_CONFIG = "/api/widget/config"
 WIDGET_SCRIPT = "/api/widget/script"
 MCP = "/api/mcp/server"
 KEYS = "/api/mcp/keys"
-ISSUER, AUDIENCE = "https://issuer.example", "dashboard"
+AGENT_CHAT = "/api/agents/{agent_id}/chat"
+WEBHOOKS = "/api/agents/{agent_id}/webhooks"
+TELEGRAM, TELEGRAM_SETUP = "/api/telegram/webhook", "/api/telegram/setup"
+WHATSAPP, WHATSAPP_SETUP = "/api/whatsapp/webhook", "/api/whatsapp/setup"
+SLACK, SLACK_INSTALL, SLACK_OAUTH = "/api/slack/events", "/api/slack/install", "/api/slack/oauth"
+# As `orrery token` makes them.
+ISSUER, AUDIENCE = "http://127.0.0.1:3000/local-issuer", "orrery"
 HELLO = [{"role": "user", "content": "Hello ☀ there"}]
 ADD = '/tool add {"a": 2, "b": 3}'
 
 
+class Telegram(Platform):
+    """As much of it as the deployment needs; the messages themselves are held against its rules elsewhere."""
+
+    TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+    BOT = {"id": 110201543, "is_bot": True, "first_name": "Shop", "username": "orrery_test_bot"}
+
+    def answer(self, method, path, query, body, headers):
+        call = path.removeprefix(f"/bot{self.TOKEN}/")
+        if call == "setWebhook":
+            self.webhook = body
+        if call == "sendMessage":
+            self.sent.append(body)
+        results = {"getMe": self.BOT, "sendMessage": {"message_id": 7, "date": 1, "chat": {"id": 5, "type": "private"}}}
+        return 200, {"ok": True, "result": results.get(call, True)}
+
+
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
+def telegram():
+    fake = Telegram()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory):
+    """A server whose ID tokens the deployment takes."""
+    server = Orrery(tmp_path_factory.mktemp("issuer"), AGENTS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory, telegram, issuer):
     folder = tmp_path_factory.mktemp("cloud")
-    emulator = Emulator(folder)
+    emulator = Emulator(folder, TELEGRAM_BASE_URL=telegram.url)
     try:
         deployment = Deployment(emulator, built_template(folder))
         started = time.monotonic()
-        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE)
+        keys = f"{issuer.url}/local-issuer/.well-known/jwks.json"
+        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE, OidcJwksUrl=keys)
         print(f"\nfirst deployment: {time.monotonic() - started:.1f} s")
         deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32))
         deployment.command("apply", AGENTS)
@@ -162,7 +202,24 @@ STREAMING = {
     ),
 }
 
+BUFFERED |= {
+    "webhooks without an ID token": Case("AgentWebhooks", WEBHOOKS, "GET", key=None),
+    "a bot connected without an ID token": Case("TelegramSetup", TELEGRAM_SETUP, agent=None, body={}),
+    "an update without a secret": Case("TelegramWebhook", TELEGRAM, agent=None, body={"update_id": 1}),
+    "a number connected without an ID token": Case("WhatsappSetup", WHATSAPP_SETUP, agent=None, body={}),
+    "a notification without a signature": Case("WhatsappWebhook", WHATSAPP, agent=None, body={"entry": []}),
+    "a verification by nobody": Case("WhatsappWebhook", WHATSAPP, "GET", agent=None),
+    "an installation without an ID token": Case("SlackInstall", SLACK_INSTALL, "GET", agent=None),
+    "a return from Slack with nothing": Case("SlackOauth", SLACK_OAUTH, "GET", agent=None),
+    "an event without a signature": Case("SlackEvents", SLACK, agent=None, body={"type": "event_callback"}),
+}
+
 STREAMING |= {
+    "the dashboard's chat without an ID token": Case("AgentChat", AGENT_CHAT, key=None, body={"message": "Hello"}),
+    "the dashboard's chat, asked by a browser": Case(
+        "AgentChat", AGENT_CHAT, "OPTIONS", key=None,
+        headers={"Origin": "https://example.com", "Access-Control-Request-Method": "POST"},
+    ),
     "MCP, the handshake": Case("McpServer", MCP, body=rpc("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}})),
     "MCP, a call": Case("McpServer", MCP, body=rpc("tools/call", {"name": "kopern_chat", "arguments": {"message": ADD}})),
     "MCP, a call with progress": Case(
@@ -191,7 +248,45 @@ def test_a_route_that_streams_answers_its_event_as_on_one_machine(cloud, machine
 
 def test_every_function_is_called():
     called = {case.function for case in [*BUFFERED.values(), *STREAMING.values()]}
-    assert called == {function["name"] for function in functions().values()}
+    assert called == {function["name"] for function in functions().values() if function["routes"]}
+
+
+def test_what_is_written_to_a_bot_comes_in_at_the_api_and_is_answered_by_the_queues_worker(cloud, telegram, issuer):
+    token = issuer.command("token")
+    cloud.command("tenant", "grant", token["subject"], "--issuer", ISSUER)
+    body = json.dumps({"agentId": cloud.key("echo")["agent"]["id"], "botToken": telegram.TOKEN}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token['token']}"}
+    status, _, reply = cloud.call("POST", TELEGRAM_SETUP, headers, body)
+    assert status == 200, reply
+    headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": telegram.webhook["secret_token"]}
+    ada, chat = {"id": 5, "is_bot": False, "first_name": "Ada"}, {"id": 5, "type": "private", "first_name": "Ada"}
+    for number in (1, 2, 2):
+        message = {"message_id": number, "from": ada, "chat": chat, "date": 1774449000, "text": f"message {number}"}
+        update = json.dumps({"update_id": number, "message": message}).encode()
+        assert cloud.call("POST", TELEGRAM, headers, update)[0] == 200
+    assert [sent["text"] for sent in telegram.wait_for_sent(2, 60)] == ["You said: message 1", "You said: message 2"]
+    sqs, names = cloud.emulator.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def is_empty():
+        queue = cloud.resources["Channels"]
+        return set(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"].values()) == {"0"}
+
+    wait_for(is_empty, 20, "an empty queue")
+    assert len(telegram.sent) == 2
+
+
+def test_every_queue_is_worked_on_and_keeps_what_cannot_be(cloud):
+    sqs, sources = cloud.emulator.client("sqs"), cloud.lambdas.list_event_source_mappings()["EventSourceMappings"]
+    for function in functions().values():
+        for queue in function["queues"]:
+            name = queue["GetAtt"].split(".")[0]
+            asked = sqs.get_queue_attributes(QueueUrl=cloud.resources[name], AttributeNames=["All"])["Attributes"]
+            worked = [source for source in sources if source["EventSourceArn"] == asked["QueueArn"]]
+            assert [source["FunctionArn"].rsplit(":", 1)[1] for source in worked] == [cloud.resources[function["name"]]]
+            assert worked[0]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            dead = sqs.get_queue_attributes(QueueUrl=cloud.resources[name + "Dead"], AttributeNames=["All"])["Attributes"]
+            assert json.loads(asked["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
+            assert int(asked["VisibilityTimeout"]) > cloud.configuration(function["name"])["Timeout"]
 
 
 def test_a_conversation_goes_on_and_a_retried_request_is_not_repeated(cloud):
@@ -294,7 +389,8 @@ def test_the_outputs_name_the_urls_to_register(cloud):
 
 
 def test_every_function_has_its_alarms(cloud):
-    alarms = cloud.emulator.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    pages = cloud.emulator.client("cloudwatch").get_paginator("describe_alarms").paginate()
+    alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
     watched = {
         (dimension["Value"], alarm["MetricName"]): alarm for alarm in alarms for dimension in alarm["Dimensions"]
     }

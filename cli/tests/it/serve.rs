@@ -132,9 +132,9 @@ fn a_document_with_problems_stops_the_start() {
 fn a_running_turn_ends_before_the_server_does() {
     let home = Home::new();
     let mut server = home.serve(&[]);
-    let (path, headers, request) = chat(&home, "/slow 1500");
+    let (path, headers, request) = chat(&home, "/slow 4000");
     let mut stream = server.open("POST", &path, &headers, &request);
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(2));
     server.interrupt();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();

@@ -152,16 +152,16 @@ impl Client {
     }
 
     async fn attempt(&self, target: &str, body: Bytes, tries: u32) -> Result<Bytes, AwsError> {
-        let answered = async {
-            match &self.0 {
-                Way::Network(network) => network.call(target, body).await,
-                Way::Process(service) => {
-                    let (status, body) = service(target, body, tries).await.map_err(TransportError::broken)?;
-                    Ok(Answer { status, body })
-                }
+        let answer = match &self.0 {
+            Way::Network(network) => {
+                timeout(TRY, network.call(target, body)).await.map_err(|_| TransportError::Silent)??
+            }
+            // It is waited for: a call that was given up here would go on, and be done twice.
+            Way::Process(service) => {
+                let (status, body) = service(target, body, tries).await.map_err(TransportError::broken)?;
+                Answer { status, body }
             }
         };
-        let answer = timeout(TRY, answered).await.map_err(|_| TransportError::Silent)??;
         if (200..300).contains(&answer.status) { Ok(answer.body) } else { Err(AwsError::refused(answer)) }
     }
 }

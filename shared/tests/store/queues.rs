@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use shared::aws::{Client, Service};
 use shared::clock::Clock;
-use shared::queue::{Delivery, LARGEST_BODY, Message, Queue, QueueError, QueueSettings, TableQueue};
+use shared::id::TraceId;
+use shared::queue::{Delivery, LARGEST_BODY, Message, Queue, QueueError, QueueSettings, SqsQueue, TableQueue};
 use tokio::time::{Instant, sleep};
 
-use crate::table::Table;
+use crate::table::{Table, client, endpoint};
 
+/// The variable that names an SQS, as in `http://127.0.0.1:4566`.
+const ENDPOINT: &str = "ORRERY_TEST_SQS";
 /// Short, as tests wait for it.
 const VISIBILITY: Duration = Duration::from_secs(2);
+/// How often a message is handed out.
+const MOST_RECEIVES: u32 = 2;
 /// How long what must come may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -17,22 +24,63 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Place {
     queue: Queue,
     dead: Queue,
-    _table: Table,
+    _table: Option<Table>,
+}
+
+/// Which messages a queue of SQS takes; one in the table takes both.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Those with a group.
+    Fifo,
+    /// Those without.
+    Standard,
 }
 
 impl Place {
     /// A queue that hands a message out twice at most.
-    async fn new() -> Self {
+    async fn new(order: Order) -> Self {
+        if let Some(endpoint) = endpoint(ENDPOINT) {
+            return Self::at(&endpoint, order).await;
+        }
         let table = Table::racing().await;
-        let settings = QueueSettings { visibility: VISIBILITY, most_receives: 2 };
+        let settings = QueueSettings { visibility: VISIBILITY, most_receives: MOST_RECEIVES };
         let queue = TableQueue::new(table.clone(), Clock::system(), "test", settings);
         let dead = Queue::Table(queue.dead_letters());
-        Self { queue: Queue::Table(queue), dead, _table: table }
+        Self { queue: Queue::Table(queue), dead, _table: Some(table) }
+    }
+
+    /// New queues of SQS.
+    async fn at(endpoint: &str, order: Order) -> Self {
+        let (client, name) = (client(Service::Sqs, endpoint), format!("orrery-{}", TraceId::generate()));
+        let (ending, mut attributes) = match order {
+            Order::Fifo => (".fifo", json!({ "FifoQueue": "true" })),
+            Order::Standard => ("", json!({})),
+        };
+        let dead = create(&client, &format!("{name}-dead{ending}"), &attributes).await;
+        let asked = json!({ "QueueUrl": dead, "AttributeNames": ["QueueArn"] });
+        let arn = call(&client, "GetQueueAttributes", &asked).await["Attributes"]["QueueArn"].clone();
+        let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": MOST_RECEIVES.to_string() });
+        attributes["RedrivePolicy"] = redrive.to_string().into();
+        attributes["VisibilityTimeout"] = VISIBILITY.as_secs().to_string().into();
+        let url = create(&client, &format!("{name}{ending}"), &attributes).await;
+        let queue = |url: String| Queue::Sqs(SqsQueue::new(client.clone(), url));
+        Self { queue: queue(url), dead: queue(dead), _table: None }
     }
 
     async fn send(&self, message: Message) {
         self.queue.send(&message).await.unwrap();
     }
+}
+
+/// Makes a queue of SQS and gives its URL.
+async fn create(client: &Client, name: &str, attributes: &Value) -> String {
+    let made = call(client, "CreateQueue", &json!({ "QueueName": name, "Attributes": attributes })).await;
+    made["QueueUrl"].as_str().unwrap().to_owned()
+}
+
+async fn call(client: &Client, operation: &str, request: &Value) -> Value {
+    let answer = client.call(&format!("AmazonSQS.{operation}"), request.to_string()).await.unwrap();
+    serde_json::from_slice(&answer).unwrap()
 }
 
 fn grouped(group: &str, body: &str) -> Message {
@@ -66,7 +114,7 @@ async fn nothing(queue: &Queue) {
 
 #[tokio::test]
 async fn a_group_goes_one_by_one_in_order_and_groups_go_beside_each_other() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     for message in [grouped("a", "a1"), grouped("a", "a2"), grouped("b", "b1"), grouped("a", "a3")] {
         place.send(message).await;
     }
@@ -83,7 +131,7 @@ async fn a_group_goes_one_by_one_in_order_and_groups_go_beside_each_other() {
 
 #[tokio::test]
 async fn messages_without_a_group_are_in_nobodys_way() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Standard).await;
     for body in ["1", "2", "3"] {
         place.send(loose(body)).await;
     }
@@ -95,7 +143,7 @@ async fn messages_without_a_group_are_in_nobodys_way() {
 
 #[tokio::test]
 async fn what_is_not_acknowledged_comes_again_and_holds_its_group_till_then() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     place.send(grouped("a", "a1")).await;
     place.send(grouped("a", "a2")).await;
     let late = next(&place.queue).await;
@@ -110,7 +158,7 @@ async fn what_is_not_acknowledged_comes_again_and_holds_its_group_till_then() {
 
 #[tokio::test]
 async fn a_message_can_be_held_for_longer_and_given_back_at_once() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     place.send(grouped("a", "a1")).await;
     let held = next(&place.queue).await;
     held.hide(VISIBILITY * 2).await.unwrap();
@@ -122,7 +170,7 @@ async fn a_message_can_be_held_for_longer_and_given_back_at_once() {
 
 #[tokio::test]
 async fn failed_work_ends_with_the_dead_letters_and_frees_its_group() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     place.send(grouped("a", "poison")).await;
     place.send(grouped("a", "next")).await;
     for receives in 1..=2 {
@@ -173,7 +221,7 @@ async fn a_message_that_is_moved_again_after_a_crash_is_there_once() {
 
 #[tokio::test]
 async fn a_name_is_taken_once_even_when_its_message_is_done() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     place.send(grouped("a", "a1")).await;
     next(&place.queue).await.acknowledge().await.unwrap();
     place.send(grouped("a", "a1")).await;
@@ -183,7 +231,7 @@ async fn a_name_is_taken_once_even_when_its_message_is_done() {
 
 #[tokio::test]
 async fn a_delayed_message_waits() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Standard).await;
     let sent = Instant::now();
     place.send(Message { delay: Duration::from_secs(2), ..loose("late") }).await;
     nothing(&place.queue).await;
@@ -193,7 +241,7 @@ async fn a_delayed_message_waits() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_and_nothing_shows_what_a_message_says() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Standard).await;
     let large = loose(&"x".repeat(LARGEST_BODY + 1));
     assert!(matches!(place.queue.send(&large).await, Err(QueueError::TooLarge)));
     place.send(loose("what nobody sees")).await;
@@ -203,7 +251,7 @@ async fn a_body_that_is_too_large_is_refused_and_nothing_shows_what_a_message_sa
 
 #[tokio::test]
 async fn many_workers_at_once_never_get_the_same_message() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     for number in 0..40 {
         place.send(grouped(&format!("g{}", number % 8), &number.to_string())).await;
     }

@@ -37,7 +37,7 @@ enum Place {
 impl Table {
     /// A table, in memory unless another DynamoDB is named.
     pub(crate) async fn new() -> Self {
-        match endpoint() {
+        match endpoint(ENDPOINT) {
             Some(endpoint) => Self::at(endpoint).await,
             None => Self::over(Client::in_process(EmbeddedDynamo::open(None).unwrap().service()), Place::Memory).await,
         }
@@ -46,7 +46,7 @@ impl Table {
     /// A table whose calls run beside each other, so that what races here races in earnest: in a file, where calls
     /// run on threads of their own, unless another DynamoDB is named.
     pub(crate) async fn racing() -> Self {
-        if let Some(endpoint) = endpoint() {
+        if let Some(endpoint) = endpoint(ENDPOINT) {
             return Self::at(endpoint).await;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -55,7 +55,7 @@ impl Table {
     }
 
     async fn at(endpoint: String) -> Self {
-        Self::over(client(&endpoint), Place::Endpoint(endpoint)).await
+        Self::over(client(Service::DynamoDb, &endpoint), Place::Endpoint(endpoint)).await
     }
 
     /// Calls an operation on this table, without the store.
@@ -94,22 +94,24 @@ impl Drop for Table {
 
 #[tokio::main(flavor = "current_thread")]
 async fn delete(endpoint: &str, table: &str) {
-    client(endpoint).call("DynamoDB_20120810.DeleteTable", json!({ "TableName": table }).to_string()).await.unwrap();
+    let client = client(Service::DynamoDb, endpoint);
+    client.call("DynamoDB_20120810.DeleteTable", json!({ "TableName": table }).to_string()).await.unwrap();
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that asks where the tests' tables are")]
-fn endpoint() -> Option<String> {
-    std::env::var(ENDPOINT).ok().filter(|endpoint| !endpoint.is_empty())
+#[expect(clippy::disallowed_methods, reason = "the one place that asks where the tests' tables and queues are")]
+pub(crate) fn endpoint(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|endpoint| !endpoint.is_empty())
 }
 
-/// A client of the endpoint, over the transport that the functions have.
-fn client(endpoint: &str) -> Client {
+/// A client of a service at the endpoint, over the transport that the functions have.
+pub(crate) fn client(service: Service, endpoint: &str) -> Client {
     let transport = outbound::client(TlsRoots::Bundled, Duration::from_secs(5)).unwrap();
     let aws = Aws {
         region: "eu-central-1".to_owned(),
         dynamodb_endpoint: Some(endpoint.to_owned()),
+        sqs_endpoint: Some(endpoint.to_owned()),
         credentials: Some(("test".to_owned(), "test".into(), None)),
         ..Aws::default()
     };
-    Client::new(transport, Clock::system(), Service::DynamoDb, &aws)
+    Client::new(transport, Clock::system(), service, &aws)
 }

@@ -5,12 +5,16 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use embedded::EmbeddedDynamo;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use shared::aws::Client;
+
+/// How long the client waits for an answer that never comes.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,10 @@ impl Fault {
             Self::InternalError => (500, "InternalServerError"),
             Self::Throttled => (400, "ThrottlingException"),
             Self::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
-            Self::Silence => std::future::pending().await,
+            Self::Silence => {
+                tokio::time::sleep(PATIENCE).await;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         };
         let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"as told"}}"#);
         Ok((status, body.into()))

@@ -1,0 +1,282 @@
+//! The function on messages of Telegram's chats, over the embedded table, with a Telegram of its own: what a person is
+//! told, and what is told once, wherever a worker dies.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
+use shared::channel::{Incoming, Platform, Request};
+use shared::id::AgentId;
+use shared::queue::{Received, Worked};
+use shared::store::TenantItem;
+use testkit::Bench;
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+const BOT: &str = "110201543";
+/// Longer than any test: what waits for it waits until it is killed.
+const FOREVER: Duration = Duration::from_secs(300);
+/// When whatever a dead worker held has lapsed.
+const LAPSED: Duration = Duration::from_secs(30);
+
+/// An agent that answers for a bot.
+struct Chat {
+    bench: Bench,
+    telegram: MockServer,
+    agent: AgentId,
+}
+
+impl Chat {
+    async fn new(front_matter: &str) -> Self {
+        let telegram = MockServer::start().await;
+        let bench = Bench::with("enterprise", &[("TELEGRAM_BASE_URL", telegram.uri().as_str())]).await;
+        let agent = bench.agent(front_matter, "You are a test.").await;
+        let token = BotToken::parse(TOKEN).unwrap();
+        let bot: Bot =
+            serde_json::from_value(json!({ "id": 110_201_543, "username": "orrery_test_bot", "first_name": "Shop" }))
+                .unwrap();
+        let secret = WebhookSecret::generate(BOT).unwrap();
+        let sealer = bench.app.sealer().await.unwrap();
+        let item = connection(&sealer, (&bench.tenant, &agent), (&bot, &token), &secret, 1).unwrap();
+        assert!(bench.app.store().put_connection(&item).await.unwrap());
+        let chat = Self { bench, telegram, agent };
+        let action = ResponseTemplate::new(200).set_body_json(json!({ "ok": true, "result": true }));
+        Mock::given(path(method("sendChatAction"))).respond_with(action).mount(&chat.telegram).await;
+        let posted = ResponseTemplate::new(200).set_body_json(posted());
+        Mock::given(path(method("sendMessage"))).respond_with(posted).mount(&chat.telegram).await;
+        chat
+    }
+
+    /// What Telegram says to the next `times` posts, after `passed` others.
+    async fn telegram_says(&self, (passed, times): (u64, u64), response: ResponseTemplate) {
+        let says = Mock::given(path(method("sendMessage"))).respond_with(response);
+        says.up_to_n_times(times).with_priority(2).mount(&self.telegram).await;
+        if passed > 0 {
+            let posted = ResponseTemplate::new(200).set_body_json(posted());
+            let says = Mock::given(path(method("sendMessage"))).respond_with(posted);
+            says.up_to_n_times(passed).with_priority(1).mount(&self.telegram).await;
+        }
+    }
+
+    /// What was posted, whether Telegram took it or not.
+    async fn posts(&self) -> Vec<String> {
+        let asked = self.telegram.received_requests().await.unwrap();
+        let posts = asked.iter().filter(|request| request.url.path() == method("sendMessage"));
+        let text = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["text"].as_str().unwrap().to_owned();
+        posts.map(|request| text(&request.body)).collect()
+    }
+
+    async fn work(&self, received: Received) -> Worked {
+        let worked = channel_worker::consume(&self.bench.app, received).await;
+        self.bench.settle().await;
+        self.bench.app.tasks().reopen();
+        worked
+    }
+
+    /// Has a message worked on by a process of its own, which dies as soon as so many posts were sent and the table says
+    /// `written`.
+    async fn killed(&self, received: Received, posts: usize, written: &str) {
+        let Bench { app, clock, .. } = &self.bench;
+        let other = App::over(app.config().clone(), clock.clone(), app.store().clone()).unwrap();
+        let process = Runtime::new().unwrap();
+        let work = process.spawn(async move { channel_worker::consume(&other, received).await });
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while self.posts().await.len() < posts || !self.bench.dump().await.contains(written) {
+            assert!(!work.is_finished() && Instant::now() < give_up, "it was not there to be killed");
+            sleep(Duration::from_millis(5)).await;
+        }
+        process.shutdown_background();
+    }
+
+    async fn turns(&self) -> u64 {
+        self.bench.usage().await.turns
+    }
+}
+
+fn method(name: &str) -> String {
+    format!("/bot{TOKEN}/{name}")
+}
+
+fn posted() -> Value {
+    json!({ "ok": true, "result": { "message_id": 42, "date": 1, "chat": { "id": 5, "type": "private" } } })
+}
+
+fn refusal(code: u16, description: &str, parameters: &Value) -> ResponseTemplate {
+    let body = json!({ "ok": false, "error_code": code, "description": description, "parameters": parameters });
+    ResponseTemplate::new(code).set_body_json(body)
+}
+
+/// Telegram asks to come again in a while that is just waited for.
+fn busy() -> ResponseTemplate {
+    refusal(429, "Too Many Requests: retry after 20", &json!({ "retry_after": 20 }))
+}
+
+fn wish(number: u32, request: Request) -> Received {
+    let incoming = Incoming {
+        platform: Platform::Telegram,
+        connection: BOT.to_owned(),
+        event: number.to_string(),
+        conversation: "5:0".to_owned(),
+        request,
+        place: json!({ "chat": 5, "message": number }),
+        received_at: testkit::BEGIN,
+    };
+    Received { body: serde_json::to_string(&incoming).unwrap(), receives: 1, deadline: None }
+}
+
+fn words(number: u32, text: &str) -> Received {
+    wish(number, Request::Answer { text: text.to_owned() })
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_in_the_turn_leaves_the_message_to_the_next_one() {
+    let chat = Chat::new("").await;
+    chat.killed(words(1, "/slow 1000"), 0, "IDEMPOTENCY#").await;
+    let again = chat.work(words(1, "/slow 1000")).await;
+    assert!(matches!(again, Worked::Again(_)), "the dead one's claim holds: {again:?}");
+    assert_eq!(chat.posts().await, [""; 0]);
+    chat.bench.wait(LAPSED);
+    assert_eq!(chat.work(words(1, "/slow 1000")).await, Worked::Done);
+    assert_eq!(chat.posts().await, ["You said: /slow 1000"]);
+    assert_eq!(chat.turns().await, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_turn_and_post_leaves_an_answer_that_is_posted_once() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((0, 1), busy()).await;
+    chat.killed(words(1, "Hello"), 1, "is_posting").await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert_eq!(chat.posts().await, ["You said: Hello"; 2], "the first was refused");
+    assert_eq!(chat.turns().await, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_post_and_record_has_it_posted_twice_and_run_once() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((0, 1), ResponseTemplate::new(200).set_body_json(posted()).set_delay(FOREVER)).await;
+    chat.killed(words(1, "Hello"), 1, "").await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert_eq!(chat.posts().await, ["You said: Hello"; 2]);
+    assert_eq!(chat.turns().await, 1);
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done, "it comes again though it is done");
+    assert_eq!((chat.posts().await.len(), chat.turns().await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_within_a_long_answer_leaves_the_rest_of_it_alone_to_be_posted() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((1, 1), busy()).await;
+    chat.killed(words(1, "/long 2000"), 2, "").await;
+    assert_eq!(chat.work(words(1, "/long 2000")).await, Worked::Done);
+    let mut posts = chat.posts().await;
+    let refused = posts.remove(1);
+    assert_eq!(refused, posts[1]);
+    let told: Vec<String> = posts.iter().flat_map(|post| post.split_whitespace().map(str::to_owned)).collect();
+    assert_eq!(told, (1..=2000).map(|number| format!("word{number}")).collect::<Vec<_>>());
+    assert!(posts.len() > 2 && chat.turns().await == 1);
+}
+
+#[tokio::test]
+async fn too_many_messages_are_told_so_once_a_minute() {
+    let chat = Chat::new("limits: { requests_per_minute: { channel: 1 } }").await;
+    for number in 1..=4 {
+        assert_eq!(chat.work(words(number, "Hello")).await, Worked::Done);
+    }
+    let told = chat.posts().await;
+    assert_eq!((told.len(), told[0].as_str(), chat.turns().await), (2, "You said: Hello", 1), "{told:?}");
+    assert!(told[1].starts_with("That is more than I can keep up with. Please write again in "), "{told:?}");
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done, "what was told comes again");
+    assert_eq!(chat.posts().await.len(), 2);
+    chat.bench.wait(Duration::from_secs(60));
+    for number in 5..=7 {
+        assert_eq!(chat.work(words(number, "again")).await, Worked::Done);
+    }
+    let told = chat.posts().await;
+    assert_eq!((told.len(), told[2].as_str()), (4, "You said: again"), "{told:?}");
+    assert!(told[3].starts_with("That is more"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_used_up_is_told_in_words_once_a_minute() {
+    let chat = Chat::new("").await;
+    let tenant = chat.bench.tenant.clone();
+    let item = TenantItem { tenant, plan: "free".to_owned(), monthly_tokens: Some(0), created_at: 1 };
+    chat.bench.app.store().put_tenant(&item).await.unwrap();
+    for number in 1..=3 {
+        assert_eq!(chat.work(words(number, "Hello")).await, Worked::Done);
+    }
+    let told = chat.posts().await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("I cannot answer any more this month"), "{told:?}");
+    assert_eq!(chat.turns().await, 0);
+}
+
+#[tokio::test]
+async fn greetings_resets_and_what_cannot_be_read_are_answered_without_a_turn() {
+    let chat = Chat::new("widget: { welcome_message: \"Ask me about orders\" }").await;
+    chat.work(words(1, "one")).await;
+    chat.work(words(2, "/history")).await;
+    chat.work(wish(3, Request::Reset)).await;
+    chat.work(words(4, "/history")).await;
+    chat.work(wish(5, Request::Greeting)).await;
+    chat.work(wish(6, Request::Unreadable)).await;
+    let told = chat.posts().await;
+    assert!(told[1].contains("one"), "what was said is remembered: {told:?}");
+    assert!(told[2].starts_with("A new conversation begins"), "{told:?}");
+    assert!(!told[3].contains("one"), "{told:?}");
+    assert_eq!(told[4], "Ask me about orders");
+    assert!(told[5].starts_with("I can only read text messages"), "{told:?}");
+    assert_eq!(chat.turns().await, 3);
+}
+
+#[tokio::test]
+async fn a_model_that_fails_is_told_in_words_and_once() {
+    let chat = Chat::new("").await;
+    for _ in 0..2 {
+        assert_eq!(chat.work(words(1, "/fail")).await, Worked::Done);
+    }
+    let told = chat.posts().await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("I could not answer that: ") && told[0].ends_with("Please try again."), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_chat_that_is_closed_is_left_alone_and_its_message_done() {
+    for (code, description) in [(403, "Forbidden: bot was blocked by the user"), (400, "Bad Request: chat not found")] {
+        let chat = Chat::new("").await;
+        chat.telegram_says((0, 1), refusal(code, description, &json!({}))).await;
+        for _ in 0..2 {
+            assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+        }
+        assert_eq!(chat.posts().await.len(), 1);
+        assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+        assert_eq!(chat.posts().await.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_platform_that_asks_for_a_long_wait_is_obeyed_by_the_queue() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((0, 1), refusal(429, "Too Many Requests", &json!({ "retry_after": 90 }))).await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Again(Duration::from_secs(90)));
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert_eq!((chat.posts().await.len(), chat.turns().await), (2, 1));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_gone_and_a_bot_that_is_gone_end_the_message() {
+    let chat = Chat::new("").await;
+    let store = chat.bench.app.store();
+    assert!(store.delete_agent(&chat.bench.tenant, &chat.agent).await.is_ok());
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert!(chat.posts().await[0].starts_with("The agent that answered here is gone"));
+    assert!(store.delete_connection(&chat.bench.tenant, Platform::Telegram, BOT).await.unwrap());
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+    assert_eq!(chat.posts().await.len(), 1);
+}
