@@ -185,25 +185,25 @@ async fn failed_work_ends_with_the_dead_letters_and_frees_its_group() {
 
 #[tokio::test]
 async fn what_waits_is_seen_without_being_taken() {
-    let place = Place::new().await;
-    place.send(grouped("a", "a1")).await;
-    place.send(grouped("b", "longer")).await;
+    let place = Place::new(Order::Fifo).await;
+    place.dead.send(&grouped("a", "a1")).await.unwrap();
+    place.dead.send(&grouped("b", "longer")).await.unwrap();
     for _ in 0..2 {
-        let mut seen = place.queue.look(10).await.unwrap();
+        let mut seen = place.dead.look(10).await.unwrap();
         seen.sort_by(|one, other| one.group.cmp(&other.group));
         let brief: Vec<_> = seen.iter().map(|seen| (seen.group.as_deref(), seen.bytes)).collect();
         assert_eq!(brief, [(Some("a"), 2), (Some("b"), 6)]);
         assert!(seen[0].sent_at > 0 && seen[0].id != seen[1].id);
     }
-    assert_eq!(place.queue.look(1).await.unwrap().len(), 1);
-    next(&place.queue).await.acknowledge().await.unwrap();
-    next(&place.queue).await.acknowledge().await.unwrap();
-    assert!(place.queue.look(10).await.unwrap().is_empty());
+    assert_eq!(place.dead.look(1).await.unwrap().len(), 1);
+    next(&place.dead).await.acknowledge().await.unwrap();
+    next(&place.dead).await.acknowledge().await.unwrap();
+    assert!(place.dead.look(10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_message_that_is_moved_again_after_a_crash_is_there_once() {
-    let place = Place::new().await;
+    let place = Place::new(Order::Fifo).await;
     place.dead.send(&grouped("a", "a1")).await.unwrap();
     place.dead.send(&grouped("a", "a2")).await.unwrap();
     let first = next(&place.dead).await;
