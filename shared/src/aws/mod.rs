@@ -22,7 +22,7 @@ use crate::config::Aws;
 use sign::Signer;
 
 /// How long one try of a call may take.
-const TRY: Duration = Duration::from_secs(2);
+const TRY: Duration = Duration::from_secs(3);
 /// How long a call may take with all its tries.
 const CALL: Duration = Duration::from_secs(5);
 /// How often a call is tried.
