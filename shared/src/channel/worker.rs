@@ -31,6 +31,9 @@ const FUNCTION: &str = "channel-worker";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a message waits whose work met a failure that may pass.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait counts
+/// as a receive, of which ten lead to the dead letters.
+const HELD: Duration = Duration::from_secs(6);
 /// How often a post is tried that the platform may have taken.
 const TRIES: u32 = 3;
 /// How often a message is received before its failure is told instead of tried again.
@@ -81,7 +84,7 @@ pub async fn work(app: &App, received: Received) -> Worked {
     let (platform, connection) = (incoming.platform.name(), incoming.connection.as_str());
     match (Work { app, incoming: &incoming, received: &received }).run().await {
         Ok(()) => Worked::Done,
-        Err(WorkError::Busy) => Worked::Again(AGAIN),
+        Err(WorkError::Busy) => Worked::Again(HELD),
         Err(WorkError::Voice(VoiceError::Later(wait))) => {
             tracing::info!(platform, connection, "the platform asks to come again later");
             Worked::Again(wait.unwrap_or(AGAIN))
@@ -189,9 +192,17 @@ impl Work<'_> {
         idempotency: &Idempotency,
         text: &str,
     ) -> Result<TurnStream, WorkError> {
-        if caller.earlier.is_none() {
-            self.app.admissions().peek(&caller).1?;
-        }
+        // Asked for before the session is held: a platform may take its time.
+        let history = match &caller.earlier {
+            Some(_) => None,
+            None => {
+                self.app.admissions().peek(&caller).1?;
+                voice.history().await.unwrap_or_else(|error| {
+                    tracing::warn!(error = telemetry::chain(&error), "what was said before cannot be read");
+                    None
+                })
+            }
+        };
         let conversation = self.incoming.conversation_name();
         let session = match self.app.store().conversation(&conversation, self.app.clock().now_ms()).await? {
             Some(session) => session,
@@ -202,10 +213,6 @@ impl Work<'_> {
             Admission::Replay(turn) => return Ok(Turns::replay(&turn).map_err(ApiError::internal)?),
             Admission::Run(admitted) => admitted,
         };
-        let history = voice.history().await.unwrap_or_else(|error| {
-            tracing::warn!(error = telemetry::chain(&error), "what was said before cannot be read");
-            None
-        });
         let platform = Value::from(self.incoming.platform.name());
         let (_, events) = self.app.turns().run(TurnRequest {
             trace: admitted.trace,
