@@ -18,6 +18,12 @@ enum Source {
     Manual(Arc<AtomicI64>),
 }
 
+/// A time in milliseconds since the Unix epoch, as JavaScript's `toISOString` writes it: `2026-03-25T14:30:00.000Z`.
+#[must_use]
+pub fn iso(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
 /// Whole milliseconds.
 #[must_use]
 pub fn millis(time: Duration) -> i64 {

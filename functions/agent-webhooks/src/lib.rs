@@ -49,13 +49,7 @@ async fn other(request: Request, allow: &'static str) -> Response {
 async fn own_agent(app: &App, exchange: &mut Exchange, agent: String) -> Result<AgentItem, ApiError> {
     let user = exchange.user(app.users()).await?;
     let agent = AgentId::from(agent);
-    let found = match user.tenant() {
-        Some(tenant) => app.store().agent(tenant, &agent).await?,
-        None => None,
-    };
-    let found = found.ok_or(AuthError::NoAgent)?;
-    exchange.about_agent(&found.id);
-    Ok(found)
+    exchange.own_agent(app.store(), user.tenant().ok_or(AuthError::NoAgent)?, &agent).await
 }
 
 /// A webhook of the caller's agent.

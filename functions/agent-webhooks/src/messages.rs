@@ -1,7 +1,7 @@
 //! What goes over the wire. Times are as RFC 3339 writes them.
 
-use jiff::Timestamp;
 use serde::Serialize;
+use shared::clock::iso;
 use shared::http::{ApiError, ErrorKind, Fields, in_the_query, json_object, parameters};
 use shared::store::{AttemptItem, DeliveryItem, DeliveryState, Webhook};
 use shared::webhook::{EventKind, Sent, sign};
@@ -204,7 +204,7 @@ pub(crate) struct RotateSecretResponse {
 
 impl RotateSecretResponse {
     pub(crate) fn new(secret: String, until: i64) -> Self {
-        Self { secret, previous_secret_expires_at: told(until) }
+        Self { secret, previous_secret_expires_at: iso(until) }
     }
 }
 
@@ -249,11 +249,11 @@ impl WebhookEntry {
             target_url: receiver.as_ref().map(|receiver| receiver.url.clone()),
             events: receiver.map(|receiver| receiver.events).unwrap_or_default(),
             signed: webhook.sealed_secret.is_some(),
-            disabled_at: disabled.as_ref().map(|disabled| told(disabled.at)),
+            disabled_at: disabled.as_ref().map(|disabled| iso(disabled.at)),
             disabled_reason: disabled.map(|disabled| disabled.reason),
-            previous_secret_expires_at: previous.map(|previous| told(previous.until)),
-            created_at: told(webhook.created_at),
-            updated_at: told(webhook.updated_at),
+            previous_secret_expires_at: previous.map(|previous| iso(previous.until)),
+            created_at: iso(webhook.created_at),
+            updated_at: iso(webhook.updated_at),
         }
     }
 }
@@ -365,7 +365,7 @@ pub(crate) struct DeliveryEntry {
 impl From<DeliveryItem> for DeliveryEntry {
     fn from(delivery: DeliveryItem) -> Self {
         let (status, next) = match delivery.state {
-            DeliveryState::Pending => ("pending", Some(told(delivery.next_at))),
+            DeliveryState::Pending => ("pending", Some(iso(delivery.next_at))),
             DeliveryState::Delivered => ("delivered", None),
             DeliveryState::Failed => ("failed", None),
             DeliveryState::Cancelled => ("cancelled", None),
@@ -374,7 +374,7 @@ impl From<DeliveryItem> for DeliveryEntry {
             id: delivery.event.to_string(),
             event: delivery.name,
             status,
-            created_at: told(delivery.created_at),
+            created_at: iso(delivery.created_at),
             next_attempt_at: next,
             attempts: delivery.attempts.into_iter().map(AttemptEntry::from).collect(),
         }
@@ -400,17 +400,11 @@ pub(crate) struct AttemptEntry {
 impl From<AttemptItem> for AttemptEntry {
     fn from(attempt: AttemptItem) -> Self {
         Self {
-            at: told(attempt.at),
+            at: iso(attempt.at),
             duration_ms: attempt.duration_ms,
             status_code: attempt.status,
             error: attempt.error,
             response: attempt.response,
         }
     }
-}
-
-/// A time of the table, in milliseconds since the Unix epoch.
-fn told(millis: i64) -> String {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -14,7 +14,7 @@ use shared::app::App;
 use shared::auth::{Keyring, NewKey};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Method, Request, StatusCode};
+use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::limit::Plan;
 use utoipa_axum::router::OpenApiRouter;
@@ -174,10 +174,7 @@ async fn keyring(
     tenant: TenantId,
     agent: AgentId,
 ) -> Result<(AgentId, Keyring), ApiError> {
-    if app.store().agent(&tenant, &agent).await?.is_none() {
-        return Err(ApiError::new(ErrorKind::NotFound, "Agent not found.").code("agent_not_found"));
-    }
-    exchange.about_agent(&agent);
+    exchange.own_agent(app.store(), &tenant, &agent).await?;
     Ok((agent, Keyring::new(app.store().clone(), app.clock().clone(), tenant)))
 }
 

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::agent::origin;
 use shared::auth::Kind;
+use shared::clock::iso;
 use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::id::{AgentId, ConnectorId};
 use shared::store::KeyItem;
@@ -247,18 +248,12 @@ impl From<KeyItem> for KeyEntry {
             enabled: key.enabled,
             allowed_origins: key.origins,
             rate_limit_per_minute: key.requests_per_minute,
-            created_at: told(key.created_at),
-            last_used_at: key.last_used_at.map(told),
-            expires_at: key.expires_at.map(told),
+            created_at: iso(key.created_at),
+            last_used_at: key.last_used_at.map(iso),
+            expires_at: key.expires_at.map(iso),
             rotated_to: key.rotated_to.map(|id| id.to_string()),
-            rotated_at: key.rotated_at.map(told),
-            revoked_at: key.revoked_at.map(told),
+            rotated_at: key.rotated_at.map(iso),
+            revoked_at: key.revoked_at.map(iso),
         }
     }
-}
-
-/// A time of the table, in milliseconds since the Unix epoch.
-fn told(millis: i64) -> String {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -12,9 +12,7 @@ use shared::channel::slack::{self, connect};
 use shared::channel::{Platform, room};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{
-    ApiError, Cors, ErrorKind, Exchange, Fields, Method, Request, StatusCode, in_the_query, parameters,
-};
+use shared::http::{ApiError, Cors, Exchange, Fields, Method, Request, StatusCode, in_the_query, parameters};
 use shared::id::AgentId;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -81,10 +79,7 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
     let user = exchange.user(app.users()).await?;
     let InstallQuery { agent_id: agent } = InstallQuery::read(exchange.query())?;
     let tenant = app.users().tenant(&user).await?;
-    if app.store().agent(&tenant, &agent).await?.is_none() {
-        return Err(ApiError::new(ErrorKind::NotFound, "Agent not found.").code("agent_not_found"));
-    }
-    exchange.about_agent(&agent);
+    exchange.own_agent(app.store(), &tenant, &agent).await?;
     let now = app.clock().now_ms();
     // Which team it will be is not known yet: it may be the one that the agent answers in already.
     let connections = app.store().connections(&tenant, &agent).await?;

@@ -1,8 +1,8 @@
 //! What goes over the wire.
 
-use jiff::Timestamp;
 use serde::Serialize;
 use shared::channel::telegram::{Bot, BotToken};
+use shared::clock::iso;
 use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::id::AgentId;
 use shared::store::ConnectionItem;
@@ -123,8 +123,8 @@ impl From<ConnectionItem> for BotEntry {
             bot_username: text("username"),
             bot_name: text("name"),
             bot_id: connection.external.clone(),
-            created_at: told(connection.created_at),
-            updated_at: told(connection.updated_at),
+            created_at: iso(connection.created_at),
+            updated_at: iso(connection.updated_at),
         }
     }
 }
@@ -160,10 +160,4 @@ impl DisconnectBotQuery {
 pub(crate) struct DisconnectBotResponse {
     /// Always `true`.
     pub(crate) success: bool,
-}
-
-/// A time of the table, in milliseconds since the Unix epoch.
-fn told(millis: i64) -> String {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

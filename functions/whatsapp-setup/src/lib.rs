@@ -87,7 +87,7 @@ async fn answer_connect(app: &App, exchange: &mut Exchange) -> Result<Response, 
     let user = exchange.user(app.users()).await?;
     let request = ConnectNumberRequest::read(exchange.body())?;
     let tenant = app.users().tenant(&user).await?;
-    own_agent(app, exchange, &tenant, &request.agent_id).await?;
+    exchange.own_agent(app.store(), &tenant, &request.agent_id).await?;
     let mut url = exchange.public_url(app.config().public_url.as_ref(), WEBHOOK)?;
     url.query_pairs_mut().append_pair("connection", &request.phone_number_id);
     let (phone, now) = (request.phone_number_id.as_str(), app.clock().now_ms());
@@ -210,19 +210,10 @@ async fn numbers(
     tenant: &TenantId,
     agent: &AgentId,
 ) -> Result<Vec<ConnectionItem>, ApiError> {
-    own_agent(app, exchange, tenant, agent).await?;
+    exchange.own_agent(app.store(), tenant, agent).await?;
     let mut connections = app.store().connections(tenant, agent).await?;
     connections.retain(|connection| connection.platform == Platform::WhatsApp);
     Ok(connections)
-}
-
-/// To anybody else, the agent does not exist.
-async fn own_agent(app: &App, exchange: &mut Exchange, tenant: &TenantId, agent: &AgentId) -> Result<(), ApiError> {
-    if app.store().agent(tenant, agent).await?.is_none() {
-        return Err(ApiError::new(ErrorKind::NotFound, "Agent not found.").code("agent_not_found"));
-    }
-    exchange.about_agent(agent);
-    Ok(())
 }
 
 fn taken() -> ApiError {

@@ -1,9 +1,9 @@
 //! What goes over the wire.
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Serialize;
 use shared::channel::whatsapp::{AccessToken, Credentials, PhoneNumber, VerifyToken};
+use shared::clock::iso;
 use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::id::AgentId;
 use shared::store::ConnectionItem;
@@ -179,8 +179,8 @@ impl From<ConnectionItem> for NumberEntry {
             phone_number: text("number"),
             verified_name: text("name"),
             phone_number_id: connection.external.clone(),
-            created_at: told(connection.created_at),
-            updated_at: told(connection.updated_at),
+            created_at: iso(connection.created_at),
+            updated_at: iso(connection.updated_at),
         }
     }
 }
@@ -216,10 +216,4 @@ impl DisconnectNumberQuery {
 pub(crate) struct DisconnectNumberResponse {
     /// Always `true`.
     pub(crate) success: bool,
-}
-
-/// A time of the table, in milliseconds since the Unix epoch.
-fn told(millis: i64) -> String {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -1,7 +1,7 @@
 //! AWS's services that speak JSON: DynamoDB, SQS, Secrets Manager. A call is a signed `POST /` with the operation in
 //! `x-amz-target`. <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 //!
-//! The official SDK costs more processor time than all the rest of a chat, and more room in each function's zip.
+//! The official SDK takes 0.9 MB more of each function's zip for DynamoDB and Secrets Manager alone.
 
 mod error;
 mod sign;

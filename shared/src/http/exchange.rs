@@ -15,10 +15,11 @@ use url::Url;
 
 use super::{ApiError, ErrorKind, InPath, public_url};
 use crate::admission::{Admission, Admissions};
-use crate::auth::{Caller, Check, Endpoint, Idempotency, Presented, User, Users, bearer};
+use crate::auth::{AuthError, Caller, Check, Endpoint, Idempotency, Presented, User, Users, bearer};
 use crate::dialect::Dialect;
-use crate::id::{AgentId, RequestId};
+use crate::id::{AgentId, RequestId, TenantId};
 use crate::limit::RateStatus;
+use crate::store::{AgentItem, Store};
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement};
 use crate::turn::{Begun, TurnInput, TurnRequest, TurnStream, Turns};
@@ -159,6 +160,21 @@ impl Exchange {
     /// For the log: the agent that the request is about.
     pub fn about_agent(&mut self, agent: &AgentId) {
         self.agent = Some(agent.to_string());
+    }
+
+    /// An agent of this tenant, which the request is about from here on; to anybody else, it does not exist.
+    ///
+    /// # Errors
+    /// Where the tenant has no such agent, or the table cannot be read.
+    pub async fn own_agent(
+        &mut self,
+        store: &Store,
+        tenant: &TenantId,
+        agent: &AgentId,
+    ) -> Result<AgentItem, ApiError> {
+        let found = store.agent(tenant, agent).await?.ok_or(AuthError::NoAgent)?;
+        self.about_agent(agent);
+        Ok(found)
     }
 
     /// The `Origin` header. One that is no text counts as an origin that nobody allows.

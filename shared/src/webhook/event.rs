@@ -3,9 +3,9 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::clock::iso;
 use crate::id::{AgentId, SessionId, WebhookId};
 use crate::model::{Block, Message};
 
@@ -182,7 +182,7 @@ impl Event {
     /// A session was ended after so many turns; it began at `started_at`, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn session_ended(session: &SessionId, turns: u64, started_at: i64) -> Self {
-        let started_at = time(started_at);
+        let started_at = iso(started_at);
         let data = Data::SessionEnded { session_id: session.clone(), turn_count: turns, started_at };
         Self { kind: EventKind::SessionEnded, data }
     }
@@ -215,7 +215,7 @@ impl Event {
     /// The body that receivers get: the documented payload.
     #[must_use]
     pub fn body(&self, agent: &AgentId, at_ms: i64) -> String {
-        let payload = Payload { event: self.kind.name(), agent_id: agent, timestamp: time(at_ms), data: &self.data };
+        let payload = Payload { event: self.kind.name(), agent_id: agent, timestamp: iso(at_ms), data: &self.data };
         serde_json::to_string(&payload).unwrap_or_default()
     }
 }
@@ -237,11 +237,6 @@ fn excerpt(text: &str, longest: usize) -> String {
 
 fn json_length(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(usize::MAX, |json| json.len())
-}
-
-/// As `new Date(millis).toISOString()` writes it.
-pub(super) fn time(millis: i64) -> String {
-    Timestamp::from_millisecond(millis).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 #[cfg(test)]
