@@ -7,6 +7,7 @@
 //! | the user says | the model |
 //! |---|---|
 //! | `/tool NAME {"json": 1}`, one or several lines | calls these tools, all in one round, known to it or not; then it tells their results |
+//! | `/then`, a line of its own after lines that call tools | once they have answered, does what the lines after it say instead |
 //! | `/context` | repeats the system prompt it was given |
 //! | `/history` | tells how many messages it was given, and what the user said in them |
 //! | `/long N` | says N words, 100,000 at most |
@@ -100,12 +101,15 @@ fn until_failure(events: Events) -> Events {
 
 fn plan(request: &ModelRequest) -> Plan {
     let say = |text: String| Plan::Say { wait: Duration::ZERO, text };
-    if let [.., calls, results] = request.messages.as_slice()
+    let (said, answered) = said(&request.messages);
+    let step = step(&said, answered);
+    if step.is_none()
+        && let [.., calls, results] = request.messages.as_slice()
         && let Some(text) = told_results(calls, results)
     {
         return say(text);
     }
-    let text = request.messages.iter().rfind(|message| message.role == Role::User).map(text_of).unwrap_or_default();
+    let text = step.unwrap_or_default();
     let calls = calls(&text, request.messages.len());
     if !calls.is_empty() {
         return Plan::Call(calls);
@@ -126,6 +130,21 @@ fn plan(request: &ModelRequest) -> Plan {
         "/cut" => Plan::Cut("This answer breaks off ".to_owned()),
         _ => say(format!("You said: {text}")),
     }
+}
+
+/// What the user said last, and how many rounds of tools have answered since.
+fn said(messages: &[Message]) -> (String, usize) {
+    let is_result = |block: &Block| matches!(block, Block::ToolResult { .. });
+    let is_answer = |message: &&Message| message.content.iter().any(is_result);
+    let users = || messages.iter().rev().filter(|message| message.role == Role::User);
+    let answered = users().take_while(is_answer).count();
+    (users().nth(answered).map(text_of).unwrap_or_default(), answered)
+}
+
+/// The part of that number, from 0, of what was said; `/then` parts it.
+fn step(said: &str, number: usize) -> Option<String> {
+    let lines: Vec<_> = said.split('\n').collect();
+    lines.split(|line| line.trim() == "/then").nth(number).map(|lines| lines.join("\n"))
 }
 
 fn text_of(message: &Message) -> String {

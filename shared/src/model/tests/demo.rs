@@ -66,6 +66,33 @@ async fn it_calls_tools_and_tells_their_results() {
 }
 
 #[tokio::test]
+async fn it_goes_on_after_its_tools_have_answered() {
+    let mut messages =
+        vec![Message::text(Role::User, "/tool a {}\n/tool b\n /then \n/tool c {}\n/then\nbye\n/then\nno")];
+    let mut told = Vec::new();
+    for round in 0..3 {
+        let completion = completion(&told_by_demo(&request(messages.clone())).await).clone();
+        let result = |block: &Block| match block {
+            Block::ToolUse { id, name, .. } => {
+                told.push(format!("{round} {name}"));
+                Some(Block::ToolResult { tool_use_id: id.clone(), content: "done".into(), is_error: false })
+            }
+            Block::Text { text } => {
+                told.push(format!("{round} {text}"));
+                None
+            }
+            _ => None,
+        };
+        let results = completion.content.iter().filter_map(result).collect();
+        messages.push(Message { role: Role::Assistant, content: completion.content });
+        messages.push(Message { role: Role::User, content: results });
+    }
+    assert_eq!(told, ["0 a", "0 b", "1 c", "2 You said: bye"]);
+    let last = text(&said("one\r\ntwo\n").await);
+    assert_eq!(last, "You said: one\r\ntwo\n");
+}
+
+#[tokio::test]
 async fn it_tells_what_it_was_given() {
     assert_eq!(text(&said("/context").await), "You are the support agent.");
     let messages = [("a b", Role::User), ("You said: a b", Role::Assistant), ("/history", Role::User)]
