@@ -50,6 +50,9 @@ pub(in crate::model) fn body(model: &ModelName, request: &ModelRequest) -> Resul
     }
     if !request.tools.is_empty() {
         body["tools"] = request.tools.iter().map(tool).collect();
+    } else if history.iter().flat_map(|message| &message.content).any(is_of_a_call) {
+        body["tools"] = json!([tool(&no_tool())]);
+        body["tool_choice"] = json!({"type": "none"});
     }
     mark_cache(&mut body);
     Ok(body)
@@ -61,6 +64,20 @@ fn may_think(history: &[Message]) -> bool {
     let [.., calls, results] = history else { return true };
     let is_answering = results.content.iter().any(|block| matches!(block, Block::ToolResult { .. }));
     !is_answering || matches!(calls.content.first(), Some(Block::Opaque { .. }))
+}
+
+const fn is_of_a_call(block: &Block) -> bool {
+    matches!(block, Block::ToolUse { .. } | Block::ToolResult { .. })
+}
+
+/// What stands for the tools of an agent that has none: the API takes no conversation in which tools were called without
+/// a definition of any.
+fn no_tool() -> ToolSpec {
+    ToolSpec {
+        name: "none".to_owned(),
+        description: "There are no tools here.".to_owned(),
+        parameters: json!({"type": "object", "properties": {}}),
+    }
 }
 
 /// Marks what the next call will begin with too: tools and system prompt, and the conversation once it has a past or

@@ -140,6 +140,24 @@ fn a_conversation_with_tools_and_thoughts_is_sent_so() {
 }
 
 #[test]
+fn a_conversation_with_tools_goes_on_with_an_agent_that_has_none() {
+    let handed_over = ModelRequest { tools: Vec::new(), system: "You are billing.".into(), ..two_rounds() };
+    let sent = body(&model("anthropic/claude-sonnet-4-5"), &handed_over).unwrap();
+    let with_tools = body(&model("anthropic/claude-sonnet-4-5"), &two_rounds()).unwrap();
+    assert_eq!(sent["messages"], with_tools["messages"]);
+    insta::assert_json_snapshot!(without_messages(sent));
+    let plain = body(&model("anthropic/x"), &hello()).unwrap();
+    assert!(plain.get("tools").is_none() && plain.get("tool_choice").is_none());
+    assert!(with_tools.get("tool_choice").is_none());
+}
+
+/// The rest of a request.
+fn without_messages(mut sent: Value) -> Value {
+    sent.as_object_mut().unwrap().remove("messages");
+    sent
+}
+
+#[test]
 fn what_was_told_is_sent_back_unchanged() {
     let told = told_whole(GOLDEN, decoder());
     let answer = Message { role: Role::Assistant, content: completion(&told).content.clone() };
