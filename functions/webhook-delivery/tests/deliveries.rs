@@ -64,6 +64,7 @@ impl World {
             source: endpoint.name(),
             listeners: caller.listeners(),
             agent: caller.agent,
+            app: None,
             session: admitted.session,
             input: TurnInput { message: words.to_owned(), ..TurnInput::default() },
             budget: None,

@@ -9,7 +9,7 @@ use crate::model::ModelName;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentDocument {
-    /// Its name within the tenant: `[a-z0-9][a-z0-9-]{0,62}`.
+    /// Its name within the tenant: `[a-z0-9][a-z0-9_-]{0,62}`, and neither like an id (`ag_…`) nor like a version (`v1`).
     pub name: String,
     /// What it is for, in a line.
     #[serde(default)]
@@ -47,10 +47,7 @@ pub struct AgentDocument {
 #[serde(untagged)]
 pub enum ToolDefinition {
     /// One that Orrery brings: `- use: web_fetch`.
-    BuiltIn {
-        /// Which.
-        r#use: BuiltInTool,
-    },
+    BuiltIn(BuiltInTool),
     /// One of the agent's own, in JavaScript.
     Custom {
         /// The name by which the model calls it: `[A-Za-z0-9_-]{1,64}`.
@@ -71,11 +68,19 @@ pub(super) fn no_parameters() -> Value {
 }
 
 /// A tool that Orrery brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "use", rename_all = "snake_case")]
 pub enum BuiltInTool {
     /// Reads a public web page.
     WebFetch,
+    /// Hands the conversation over to another agent of the project. Without effect where the agent is called alone.
+    Handoff {
+        /// The names of those that it may hand over to; any agent of the project where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        to: Vec<String>,
+    },
+    /// Asks a person to take a look at the conversation. Without effect where the agent is called alone.
+    EscalateToHuman,
 }
 
 /// A text that tells the agent how to do something.

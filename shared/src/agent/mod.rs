@@ -38,6 +38,17 @@ pub struct Agent {
     pub document: Arc<AgentDocument>,
 }
 
+/// An agent of a project, as the project's other agents know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: AgentId,
+    /// Its name, by which the others hand over to it.
+    pub name: String,
+    /// What it is for, in a line.
+    pub description: String,
+}
+
 /// An agent that cannot be read from the table.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored document of the agent {agent} cannot be read")]

@@ -10,6 +10,7 @@ use super::error::{DocumentError, Problems};
 use super::field::{Field, Group};
 use super::parse_widget::widget;
 use super::yaml;
+use crate::id::AgentId;
 use crate::model::ModelName;
 
 const KB: usize = 1024;
@@ -22,6 +23,8 @@ const MOST_SKILL: usize = 100 * KB;
 const MOST_TOOLS: usize = 64;
 const MOST_SKILLS: usize = 64;
 const MOST_FALLBACKS: usize = 8;
+/// Agents that one agent may hand over to by name.
+const MOST_TARGETS: usize = 64;
 /// Characters of a description.
 const DESCRIPTION: usize = 4_000;
 const MODEL_HINT: &str = "provider/model, for example anthropic/claude-sonnet-4-5 or demo/echo";
@@ -141,12 +144,24 @@ pub(super) fn each<T>(
 
 fn agent_name(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
     let name = field.text(1..=63, problems)?;
-    let fits = !name.starts_with('-')
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !fits {
-        field.problem(problems, "may have lower-case letters, digits and hyphens, and must not start with a hyphen");
-    }
-    fits.then(|| name.to_owned())
+    let may_begin = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let problem = if !name.bytes().all(|byte| may_begin(byte) || matches!(byte, b'_' | b'-')) {
+        "may have lower-case letters, digits, _ and - only"
+    } else if !name.bytes().next().is_some_and(may_begin) {
+        "must start with a letter or a digit"
+    } else if name.starts_with(AgentId::PREFIX) {
+        "must not start with ag_: that is how ids start"
+    } else if is_version(name) {
+        "must not be a v and a number: that is how versions of the API are called"
+    } else {
+        return Some(name.to_owned());
+    };
+    field.problem(problems, problem);
+    None
+}
+
+fn is_version(name: &str) -> bool {
+    name.strip_prefix('v').is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn model_name(field: &Field<'_>, problems: &mut Problems) -> Option<ModelName> {
@@ -156,11 +171,10 @@ fn model_name(field: &Field<'_>, problems: &mut Problems) -> Option<ModelName> {
 
 fn tool(field: &Field<'_>, problems: &mut Problems) -> Option<ToolDefinition> {
     const CUSTOM: &[&str] = &["name", "description", "parameters", "code"];
-    let built_in = matches!(field.value, yaml::Value::Map(entries) if entries.iter().any(|entry| entry.key == "use"));
-    if built_in {
-        let group = field.group(&["use"], problems)?;
-        let which = group.required("use", "the tool's name, for example web_fetch", problems)?;
-        return which.choice(BUILT_IN, problems).map(|which| ToolDefinition::BuiltIn { r#use: which });
+    if let yaml::Value::Map(entries) = field.value
+        && let Some(which) = entries.iter().find(|entry| entry.key == "use")
+    {
+        return built_in(field, &which.node.value, problems).map(ToolDefinition::BuiltIn);
     }
     let group = field.group(CUSTOM, problems)?;
     let name = group.required("name", "the name by which the model calls it", problems);
@@ -173,7 +187,38 @@ fn tool(field: &Field<'_>, problems: &mut Problems) -> Option<ToolDefinition> {
     Some(ToolDefinition::Custom { name: name?, description, parameters: parameters?, code: code? })
 }
 
-const BUILT_IN: &[(&str, BuiltInTool)] = &[("web_fetch", BuiltInTool::WebFetch)];
+type ReadBuiltIn = fn(&Group<'_>, &mut Problems) -> BuiltInTool;
+
+const BUILT_IN: &[(&str, ReadBuiltIn)] = &[
+    ("web_fetch", |_, _| BuiltInTool::WebFetch),
+    ("handoff", |group, problems| BuiltInTool::Handoff { to: targets(group, problems) }),
+    ("escalate_to_human", |_, _| BuiltInTool::EscalateToHuman),
+];
+
+fn built_in(field: &Field<'_>, which: &yaml::Value, problems: &mut Problems) -> Option<BuiltInTool> {
+    let is_handoff = matches!(which, yaml::Value::Text(name) if name == "handoff");
+    let group = field.group(if is_handoff { &["use", "to"] } else { &["use"] }, problems)?;
+    let which = group.required("use", "the tool's name, for example web_fetch", problems)?;
+    which.choice(BUILT_IN, problems).map(|read| read(&group, problems))
+}
+
+/// The agents that a handoff is bound to; none where it is not.
+fn targets(handoff: &Group<'_>, problems: &mut Problems) -> Vec<String> {
+    let Some(to) = handoff.field("to") else { return Vec::new() };
+    if matches!(to.value, yaml::Value::List(names) if names.is_empty()) {
+        to.problem(problems, "names nobody: leave it out where every agent of the project is meant");
+    }
+    let mut names: Vec<String> = Vec::new();
+    for entry in to.list(MOST_TARGETS, problems) {
+        match agent_name(&entry, problems) {
+            Some(name) if names.contains(&name) => {
+                entry.problem(problems, "stands twice: each agent may be named once")
+            }
+            name => names.extend(name),
+        }
+    }
+    names
+}
 
 fn tool_name(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
     let name = field.text(1..=64, problems)?;

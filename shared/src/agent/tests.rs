@@ -130,6 +130,61 @@ widget:
 }
 
 #[test]
+fn tools_that_steer_a_conversation_are_read_and_written_as_they_stand() {
+    let document = AgentDocument::parse(&with_head(
+        "tools: [{ use: escalate_to_human }, { use: handoff, to: [billing, support_2] }, { use: web_fetch }]",
+    ))
+    .unwrap();
+    let to = vec!["billing".to_owned(), "support_2".to_owned()];
+    let tools = [BuiltInTool::EscalateToHuman, BuiltInTool::Handoff { to }, BuiltInTool::WebFetch];
+    assert_eq!(document.tools, tools.map(ToolDefinition::BuiltIn));
+    let json = serde_json::to_value(&document).unwrap();
+    let expected = serde_json::json!([
+        { "use": "escalate_to_human" }, { "use": "handoff", "to": ["billing", "support_2"] }, { "use": "web_fetch" },
+    ]);
+    assert_eq!(json["tools"], expected);
+    assert_eq!(serde_json::from_value::<AgentDocument>(json).unwrap(), document);
+    let any = AgentDocument::parse(&with_head("tools: [{ use: handoff }]")).unwrap();
+    assert_eq!(serde_json::to_value(&any.tools).unwrap(), serde_json::json!([{ "use": "handoff" }]));
+}
+
+#[test]
+fn what_is_wrong_with_a_handoff_is_told_in_its_place() {
+    let cases = [
+        ("[{ use: handof }]", "use: must be one of web_fetch, handoff, escalate_to_human; did you mean handoff?"),
+        ("[{ use: web_fetch, to: [a] }]", "to: unknown field; known are use"),
+        ("[{ use: escalate_to_human, to: [a] }]", "to: unknown field; known are use"),
+        ("[{ use: handoff, too: [a] }]", "too: unknown field; did you mean to?"),
+        ("[{ use: handoff, to: billing }]", "to: must be a list, not text"),
+        ("[{ use: handoff, to: [] }]", "to: names nobody: leave it out where every agent of the project is meant"),
+        ("[{ use: handoff, to: [a, Billing] }]", "to[1]: may have lower-case letters, digits, _ and - only"),
+        ("[{ use: handoff, to: [a, a] }]", "to[1]: stands twice: each agent may be named once"),
+    ];
+    for (tools, expected) in cases {
+        assert_eq!(problems(&with_head(&format!("tools: {tools}"))), format!("line 4: tools[0].{expected}"));
+    }
+    let twice = problems(&with_head("tools: [{ use: handoff }, { name: handoff, code: return 1 }]"));
+    assert_eq!(twice, "line 4: tools[1].name: stands twice: each name may be used once");
+}
+
+#[test]
+fn a_name_is_no_id_and_no_version() {
+    let named = |name: &str| AgentDocument::parse(&format!("---\nname: {name}\nmodel: demo/echo\n---\n"));
+    for name in ["support_agent", "a", "1-_", "ag", "ag-1", "v", "v1a", "av1"] {
+        assert_eq!(named(name).unwrap().name, name);
+    }
+    for (name, expected) in [
+        ("ag_1", "must not start with ag_: that is how ids start"),
+        ("v12", "must not be a v and a number: that is how versions of the API are called"),
+        ("_a", "must start with a letter or a digit"),
+        ("-a", "must start with a letter or a digit"),
+        ("a.b", "may have lower-case letters, digits, _ and - only"),
+    ] {
+        assert_eq!(named(name).unwrap_err().to_string(), format!("line 2: name: {expected}"));
+    }
+}
+
+#[test]
 fn the_line_is_that_of_the_file() {
     let error = AgentDocument::parse(&with_head("limits:\n  max_tool_rounds: 31")).unwrap_err();
     let expected = Problem {

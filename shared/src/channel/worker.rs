@@ -221,6 +221,7 @@ impl Work<'_> {
             source: caller.endpoint.name(),
             listeners: caller.listeners(),
             agent: caller.agent,
+            app: None,
             session: admitted.session,
             input: TurnInput {
                 message: text.to_owned(),

@@ -266,6 +266,7 @@ impl Exchange {
                     source: caller.endpoint.name(),
                     listeners: caller.listeners(),
                     agent: caller.agent,
+                    app: None,
                     session: admitted.session,
                     input,
                     budget: caller.budget.ok().flatten(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Escalation, Round, Speaker};
 use crate::model::{Block, Message, Role, Stop, Usage};
 use crate::store::TurnItem;
 
@@ -28,10 +29,20 @@ pub struct Turn {
     pub usage: Usage,
     /// Its price in US dollars by the providers' lists; `None` where one is not known.
     pub cost: Option<f64>,
+    /// The agent that answered last; nothing in records from before it was kept.
+    #[serde(default)]
+    pub agent: Option<Speaker>,
+    /// Its calls of models, in order.
+    #[serde(default)]
+    pub rounds: Vec<Round>,
+    /// Whether a person was asked to take a look, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
 }
 
 impl Turn {
-    /// Its JSON, cut to what an item holds: first the tools' results go, then every text is cut to an excerpt.
+    /// Its JSON, cut to what an item holds: first the tools' results go, then every text is cut to an excerpt, then all
+    /// goes that was said between the first and the last message, and at last the rounds' tools.
     #[must_use]
     pub fn to_record(&self) -> String {
         let whole = json(self);
@@ -58,6 +69,11 @@ impl Turn {
                 message
             })
             .collect();
+        let ends = json(&cut);
+        if ends.len() <= LARGEST {
+            return ends;
+        }
+        cut.rounds.iter_mut().for_each(|round| round.tools.clear());
         json(&cut)
     }
 
@@ -75,6 +91,18 @@ impl Turn {
         let said = self.messages.iter().filter(|message| message.role == Role::Assistant);
         let rounds = said.map(Message::plain_text);
         rounds.filter(|round| !round.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// The tools that were called, each once, in the order of their first calls.
+    #[must_use]
+    pub fn tools_used(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for call in self.rounds.iter().flat_map(|round| &round.tools) {
+            if !names.contains(&call.name) {
+                names.push(call.name.clone());
+            }
+        }
+        names
     }
 
     fn excerpt(&mut self, which: impl Fn(&Block) -> bool) {
@@ -120,6 +148,7 @@ pub fn history(turns: &[TurnItem]) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{EscalationReason, MOST_ROUNDS, MOST_TOOLS, ToolCall};
     use super::*;
 
     fn turn(messages: Vec<Message>) -> Turn {
@@ -130,6 +159,29 @@ mod tests {
             tool_calls: 0,
             usage: Usage::default(),
             cost: None,
+            agent: None,
+            rounds: Vec::new(),
+            escalation: None,
+        }
+    }
+
+    fn round(tools: &[&str]) -> Round {
+        let call = |name: &&str| ToolCall {
+            name: (*name).to_owned(),
+            started_ms: u64::MAX,
+            duration_ms: u64::MAX,
+            is_error: false,
+        };
+        Round {
+            agent: "support".into(),
+            model: "demo/echo".into(),
+            started_ms: u64::MAX,
+            duration_ms: u64::MAX,
+            first_token_ms: Some(u64::MAX),
+            usage: Usage::default(),
+            stop: Stop::ToolUse,
+            tools: tools.iter().map(call).collect(),
+            handoff: Some("billing".into()),
         }
     }
 
@@ -169,7 +221,31 @@ mod tests {
     fn no_record_is_larger_than_an_item() {
         let rounds =
             (0..400).flat_map(|_| [result("\u{1}".repeat(3_000)), Message::text(Role::Assistant, "\"".repeat(3_000))]);
-        let turn = turn([Message::text(Role::User, "hi")].into_iter().chain(rounds).collect());
+        let mut turn = turn([Message::text(Role::User, "hi")].into_iter().chain(rounds).collect());
         assert!(turn.to_record().len() <= LARGEST);
+        turn.rounds = vec![round(&["\u{1}".repeat(64).as_str(); MOST_TOOLS]); MOST_ROUNDS];
+        turn.escalation = Some(Escalation {
+            reason: EscalationReason::ToolFailure,
+            summary: "\u{1}".repeat(2_000),
+            agent: Speaker { id: "ag_1".into(), name: "support".into() },
+        });
+        let record = turn.to_record();
+        assert!(record.len() <= LARGEST, "{}", record.len());
+        let kept = Turn::from_record(&record).unwrap();
+        assert_eq!((kept.rounds.len(), kept.escalation), (MOST_ROUNDS, turn.escalation));
+    }
+
+    #[test]
+    fn a_record_from_before_its_rounds_were_kept_can_be_read() {
+        let old = r#"{"messages":[],"model":"demo/echo","stop":"end_turn","tool_calls":0,
+            "usage":{"input_tokens":0,"output_tokens":0},"cost":null}"#;
+        assert_eq!(Turn::from_record(old).unwrap(), turn(Vec::new()));
+    }
+
+    #[test]
+    fn tools_are_told_once_in_the_order_of_their_first_calls() {
+        let mut turn = turn(Vec::new());
+        turn.rounds = vec![round(&["b", "a"]), round(&[]), round(&["a", "c", "b"])];
+        assert_eq!(turn.tools_used(), ["b", "a", "c"]);
     }
 }

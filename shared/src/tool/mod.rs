@@ -1,9 +1,14 @@
 //! What a turn can call: the agent's own tools, in sandboxed JavaScript, and those that Orrery brings.
 //!
+//! Most calls are made here. Those that steer the turn itself ([`Steering`]) are only read here; they exist within a
+//! project alone.
+//!
 //! A call never fails as such: whatever goes wrong is an outcome that the model can read and act on.
 
 mod arguments;
 mod compare;
+mod escalation;
+mod handoff;
 mod html;
 mod javascript;
 mod schema;
@@ -18,9 +23,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::agent::{AgentDocument, BuiltInTool, ToolDefinition};
+use crate::agent::{Agent, AgentDocument, BuiltInTool, Member, ToolDefinition};
 use crate::egress::Egress;
 use crate::model::ToolSpec;
+use crate::session::EscalationReason;
 use arguments::ArgumentsError;
 use javascript::{Script, ScriptError};
 use text::Cut;
@@ -38,11 +44,39 @@ pub struct ToolOutcome {
     pub content: String,
     /// Whether it went wrong.
     pub is_error: bool,
+    /// What the call asks of the turn, which answers it then.
+    pub steering: Option<Steering>,
+}
+
+/// What a call asks of the turn itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// This agent shall go on.
+    HandOver(Member),
+    /// A person shall take a look.
+    Escalate {
+        /// Why.
+        reason: EscalationReason,
+        /// What the person needs to know; at most 2,000 characters.
+        summary: String,
+    },
 }
 
 impl ToolOutcome {
-    fn error(error: &impl ToString) -> Self {
-        Self { content: text::bound(&error.to_string(), MAX_ERROR_CHARS, Cut::Result), is_error: true }
+    /// An answer.
+    pub fn value(content: impl Into<String>) -> Self {
+        Self { content: content.into(), is_error: false, steering: None }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn error(error: &impl ToString) -> Self {
+        let content = text::bound(&error.to_string(), MAX_ERROR_CHARS, Cut::Result);
+        Self { content, is_error: true, steering: None }
+    }
+
+    const fn asking(steering: Steering) -> Self {
+        Self { content: String::new(), is_error: false, steering: Some(steering) }
     }
 }
 
@@ -52,6 +86,8 @@ pub struct Toolbox {
     document: Arc<AgentDocument>,
     egress: Egress,
     sandbox: SandboxSettings,
+    /// Who may be handed over to; nothing outside of projects, where no tool steers.
+    targets: Option<Vec<Member>>,
 }
 
 /// A custom tool that gave no value.
@@ -64,10 +100,23 @@ enum CustomError {
 }
 
 impl Toolbox {
-    /// The tools of an agent.
+    /// The tools of an agent that is called alone.
     #[must_use]
     pub fn new(document: Arc<AgentDocument>, egress: Egress) -> Self {
-        Self { document, egress, sandbox: SandboxSettings::default() }
+        Self { document, egress, sandbox: SandboxSettings::default(), targets: None }
+    }
+
+    /// The tools of an agent among the others of its project.
+    #[must_use]
+    pub fn within(agent: &Agent, members: &[Member], egress: Egress) -> Self {
+        let named = agent.document.tools.iter().find_map(|tool| match tool {
+            ToolDefinition::BuiltIn(BuiltInTool::Handoff { to }) => Some(to.as_slice()),
+            _ => None,
+        });
+        let named = named.unwrap_or_default();
+        let is_target = |member: &&Member| member.id != agent.id && (named.is_empty() || named.contains(&member.name));
+        let targets = members.iter().filter(is_target).cloned().collect();
+        Self { targets: Some(targets), ..Self::new(Arc::clone(&agent.document), egress) }
     }
 
     /// The same tools with other bounds for JavaScript.
@@ -81,20 +130,22 @@ impl Toolbox {
     #[must_use]
     pub fn specs(&self) -> Vec<ToolSpec> {
         let spec = |tool: &ToolDefinition| match tool {
-            ToolDefinition::BuiltIn { r#use: BuiltInTool::WebFetch } => web_fetch::spec(),
+            ToolDefinition::BuiltIn(BuiltInTool::WebFetch) => web_fetch::spec(),
+            ToolDefinition::BuiltIn(BuiltInTool::Handoff { .. }) => handoff::spec(self.targets()),
+            ToolDefinition::BuiltIn(BuiltInTool::EscalateToHuman) => escalation::spec(),
             ToolDefinition::Custom { name, description, parameters, .. } => {
                 ToolSpec { name: name.clone(), description: description.clone(), parameters: parameters.clone() }
             }
         };
-        self.document.tools.iter().map(spec).collect()
+        self.offered().map(spec).collect()
     }
 
     /// Whether a call of this tool changes nothing, so that several may run at once. JavaScript has no way out of its
-    /// sandbox, so it changes nothing either.
+    /// sandbox, so it changes nothing either; nor does a call that steers, which the turn follows afterwards.
     #[must_use]
     pub fn is_read_only(&self, name: &str) -> bool {
         match self.find(name) {
-            Some(ToolDefinition::BuiltIn { r#use: BuiltInTool::WebFetch } | ToolDefinition::Custom { .. }) => true,
+            Some(ToolDefinition::BuiltIn(_) | ToolDefinition::Custom { .. }) => true,
             None => false,
         }
     }
@@ -109,21 +160,44 @@ impl Toolbox {
     }
 
     fn find(&self, name: &str) -> Option<&ToolDefinition> {
-        self.document.tools.iter().find(|tool| match tool {
-            ToolDefinition::BuiltIn { r#use: BuiltInTool::WebFetch } => name == web_fetch::NAME,
+        self.offered().find(|tool| match tool {
+            ToolDefinition::BuiltIn(BuiltInTool::WebFetch) => name == web_fetch::NAME,
+            ToolDefinition::BuiltIn(BuiltInTool::Handoff { .. }) => name == handoff::NAME,
+            ToolDefinition::BuiltIn(BuiltInTool::EscalateToHuman) => name == escalation::NAME,
             ToolDefinition::Custom { name: own, .. } => name == own,
         })
+    }
+
+    /// The tools that have an effect here.
+    fn offered(&self) -> impl Iterator<Item = &ToolDefinition> {
+        self.document.tools.iter().filter(|tool| match tool {
+            ToolDefinition::BuiltIn(BuiltInTool::Handoff { .. }) => !self.targets().is_empty(),
+            ToolDefinition::BuiltIn(BuiltInTool::EscalateToHuman) => self.targets.is_some(),
+            ToolDefinition::BuiltIn(BuiltInTool::WebFetch) | ToolDefinition::Custom { .. } => true,
+        })
+    }
+
+    fn targets(&self) -> &[Member] {
+        self.targets.as_deref().unwrap_or_default()
     }
 
     async fn dispatch(&self, name: &str, input: &Value, budget: Option<Duration>) -> ToolOutcome {
         let limit = self.document.limits.max_tool_result_chars;
         match self.find(name) {
-            Some(ToolDefinition::BuiltIn { r#use: BuiltInTool::WebFetch }) => {
-                match web_fetch::call(&self.egress, input).await {
-                    Ok(page) => ToolOutcome { content: text::bound(&page, limit, Cut::Result), is_error: false },
+            Some(ToolDefinition::BuiltIn(BuiltInTool::WebFetch)) => match web_fetch::call(&self.egress, input).await {
+                Ok(page) => ToolOutcome::value(text::bound(&page, limit, Cut::Result)),
+                Err(error) => ToolOutcome::error(&error),
+            },
+            Some(ToolDefinition::BuiltIn(BuiltInTool::Handoff { .. })) => {
+                match handoff::target(self.targets(), input) {
+                    Ok(target) => ToolOutcome::asking(Steering::HandOver(target)),
                     Err(error) => ToolOutcome::error(&error),
                 }
             }
+            Some(ToolDefinition::BuiltIn(BuiltInTool::EscalateToHuman)) => match escalation::read(input) {
+                Ok((reason, summary)) => ToolOutcome::asking(Steering::Escalate { reason, summary }),
+                Err(error) => ToolOutcome::error(&error),
+            },
             Some(ToolDefinition::Custom { parameters, code, .. }) => {
                 self.run_custom(parameters, code, input, budget).await
             }
@@ -151,9 +225,9 @@ impl Toolbox {
         };
         match worker::run(time, javascript::THREAD_STACK, work).await {
             Ok(Ok(value)) if value.units > limit.saturating_mul(2) => {
-                ToolOutcome { content: text::cut(&value.text, limit, value.units, Cut::Result), is_error: false }
+                ToolOutcome::value(text::cut(&value.text, limit, value.units, Cut::Result))
             }
-            Ok(Ok(value)) => ToolOutcome { content: text::bound(&value.text, limit, Cut::Result), is_error: false },
+            Ok(Ok(value)) => ToolOutcome::value(text::bound(&value.text, limit, Cut::Result)),
             Ok(Err(CustomError::Script(ScriptError::Time))) | Err(WorkerError::Overrun) => {
                 ToolOutcome::error(&format!("the code exceeded {}", spoken(time)))
             }

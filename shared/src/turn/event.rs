@@ -5,8 +5,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::id::{SessionId, TraceId};
 use crate::model::{ModelError, Stop, Usage};
-use crate::session::Turn;
-use crate::store::StoreError;
+use crate::session::{Speaker, Turn};
+use crate::store::{StoreError, TurnItem};
 
 /// The events of a turn, ending with [`TurnEvent::Finished`] or [`TurnEvent::Failed`].
 pub type TurnStream = ReceiverStream<TurnEvent>;
@@ -43,12 +43,16 @@ pub struct Answer {
     pub session: SessionId,
     /// When it began, in milliseconds since the Unix epoch.
     pub started_at: i64,
+    /// Who answered; the last, where one agent handed over to another.
+    pub agent: Speaker,
     /// Everything that was said.
     pub text: String,
     /// Why it ended.
     pub stop: Stop,
     /// How many tools were called.
     pub tool_calls: u64,
+    /// Their names, each once, in the order of their first calls.
+    pub tools_used: Vec<String>,
     /// The providers' figures of all calls.
     pub usage: Usage,
     /// Its price in US dollars by the providers' lists; `None` where one is not known.
@@ -56,14 +60,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(trace: TraceId, session: SessionId, started_at: i64, turn: &Turn) -> Self {
+    /// The answer that this turn gave, as it is stored or about to be.
+    pub(super) fn new(item: &TurnItem, turn: &Turn) -> Self {
+        let nameless = || Speaker { id: item.agent.clone(), name: String::new() };
         Self {
-            trace,
-            session,
-            started_at,
+            trace: item.trace.clone(),
+            session: item.session.clone(),
+            started_at: item.started_at,
+            agent: turn.agent.clone().unwrap_or_else(nameless),
             text: turn.text(),
             stop: turn.stop,
             tool_calls: turn.tool_calls,
+            tools_used: turn.tools_used(),
             usage: turn.usage,
             cost: turn.cost,
         }

@@ -11,9 +11,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::rounds::{Progress, Rounds};
+use super::progress::Progress;
+use super::rounds::Rounds;
 use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
-use crate::agent::Agent;
+use crate::agent::{Agent, Member};
 use crate::clock::{Clock, millis};
 use crate::egress::Egress;
 use crate::id::{RequestId, SessionId, TraceId};
@@ -22,7 +23,6 @@ use crate::session::{LEASE, Session, Turn};
 use crate::store::{OutboxItem, Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement, TurnEnd, TurnMeasurement};
-use crate::tool::Toolbox;
 use crate::webhook::{Event, Listeners, Metrics, Outbox};
 
 /// How many events wait for a slow listener before the turn waits too.
@@ -77,6 +77,15 @@ pub struct TurnInput {
     pub history: Option<Vec<Message>>,
 }
 
+/// What a turn knows of the project that its agent belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct AppTurn {
+    /// The project's agents, the one that answers included.
+    pub members: Vec<Member>,
+    /// What is kept about the conversation; the agents' own texts show it where they say `{{memory.…}}`.
+    pub memory: Map<String, Value>,
+}
+
 /// A turn that runs.
 #[derive(Clone, Debug)]
 pub struct Begun {
@@ -97,8 +106,10 @@ pub struct TurnRequest {
     pub request: RequestId,
     /// The function that took it in, for metrics.
     pub function: &'static str,
-    /// Who answers.
+    /// Who answers first.
     pub agent: Agent,
+    /// The project that it belongs to; nothing where the agent is called alone.
+    pub app: Option<AppTurn>,
     /// The endpoint that it came in by.
     pub source: &'static str,
     /// Who is told of it.
@@ -154,7 +165,7 @@ impl Turns {
     pub fn replay(item: &TurnItem) -> Result<TurnStream, serde_json::Error> {
         let turn = Turn::from_record(&item.record)?;
         let (events, stream) = channel(2);
-        let answer = Answer::new(item.trace.clone(), item.session.clone(), item.started_at, &turn);
+        let answer = Answer::new(item, &turn);
         // Both fit into the channel, and its receiver is in our hands.
         let _sent = events.try_send(TurnEvent::Text(answer.text.clone()));
         let _sent = events.try_send(TurnEvent::Finished(Box::new(answer)));
@@ -162,15 +173,14 @@ impl Turns {
     }
 
     async fn play(self, request: TurnRequest, started_at: i64, events: Sender<TurnEvent>) {
-        let began = Instant::now();
-        let mut progress = Progress::default();
+        let mut progress = Progress::new(request.agent.clone());
         let spoken = AssertUnwindSafe(self.speak(&request, &events, &mut progress)).catch_unwind().await;
         let outcome = match spoken.unwrap_or(Err(TurnFailure::Panicked)) {
             Ok(stop) => self.store(&request, &progress, stop, started_at).await,
             Err(failure) => Err(failure),
         };
         let usage = progress.usage();
-        measure(&request, &progress, began, outcome.as_ref().err());
+        measure(&request, &progress, outcome.as_ref().err());
         let (trace, id, agent) = (request.trace.as_str(), request.request.as_str(), request.agent.id.as_str());
         let source = request.source;
         let last = match outcome {
@@ -212,14 +222,13 @@ impl Turns {
         events: &Sender<TurnEvent>,
         progress: &mut Progress,
     ) -> Result<Stop, TurnFailure> {
-        let document = &request.agent.document;
-        let tools = Toolbox::new(document.clone(), self.egress.clone());
         let limit = Instant::now() + self.settings.limit;
         let rounds = Rounds {
             models: &self.models,
-            tools: &tools,
-            document,
-            prompt: (prompt::system(document), prompt::context(self.clock.now(), request.input.metadata.as_ref())),
+            egress: &self.egress,
+            store: &self.store,
+            app: request.app.as_ref(),
+            context: prompt::context(self.clock.now(), request.input.metadata.as_ref()),
             history: request.input.history.clone().unwrap_or_else(|| request.session.history.clone()),
             budget: request.budget,
             deadline: request.deadline.map_or(limit, |end| limit.min(end.checked_sub(FOR_STORING).unwrap_or(end))),
@@ -268,6 +277,9 @@ impl Turns {
             tool_calls: progress.tool_calls,
             usage: progress.usage(),
             cost: progress.cost(),
+            agent: Some(progress.speaker()),
+            rounds: progress.rounds.clone(),
+            escalation: progress.escalation.clone(),
         };
         let now = self.clock.now_ms();
         let session: &SessionId = &request.session.id;
@@ -283,7 +295,7 @@ impl Turns {
             record: turn.to_record(),
         };
         let month = self.month();
-        let answer = Answer::new(request.trace.clone(), session.clone(), started_at, &turn);
+        let answer = Answer::new(&item, &turn);
         let outbox = outbox(request, progress, Ok(&answer), now);
         let commit = TurnCommit {
             turn: &item,
@@ -379,7 +391,7 @@ fn outbox(
     request.listeners.outbox(request.trace.as_str(), agent, events, now_ms)
 }
 
-fn measure(request: &TurnRequest, progress: &Progress, began: Instant, failure: Option<&TurnFailure>) {
+fn measure(request: &TurnRequest, progress: &Progress, failure: Option<&TurnFailure>) {
     let usage = progress.usage();
     metrics::record(&Measurement::Turn(TurnMeasurement {
         function: request.function,
@@ -389,7 +401,7 @@ fn measure(request: &TurnRequest, progress: &Progress, began: Instant, failure: 
         },
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
-        first_token: progress.spoke_at.map(|at| at.saturating_duration_since(began)),
+        first_token: progress.spoke_at.map(|at| at.saturating_duration_since(progress.began)),
     }));
 }
 

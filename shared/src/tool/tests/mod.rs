@@ -3,6 +3,7 @@ mod hostile;
 mod html;
 mod javascript;
 mod schema;
+mod steering;
 mod web_fetch;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ async fn run(code: &str, args: Value) -> ToolOutcome {
 }
 
 fn value(content: &str) -> ToolOutcome {
-    ToolOutcome { content: content.to_owned(), is_error: false }
+    ToolOutcome::value(content)
 }
 
 #[test]
