@@ -80,3 +80,13 @@ def test_a_function_streams_exactly_where_its_routes_do():
 def test_no_streamed_route_keeps_the_buffered_timeout():
     for line in (ROOT / "template.yaml").read_text().split("ResponseTransferMode: RESPONSE_STREAM")[1:]:
         assert line.split("\n")[1].strip() == "TimeoutInMillis: 900000"
+
+
+def test_a_queue_never_hands_a_function_more_than_it_may_run():
+    resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
+    for name, resource in resources.items():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            if event["Type"] == "SQS":
+                scaling = event["Properties"]["ScalingConfig"]
+                reserved = resource["Properties"].get("ReservedConcurrentExecutions")
+                assert reserved is None or str(scaling).count("HasReservedConcurrency") == 1, name
