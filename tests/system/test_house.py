@@ -29,6 +29,7 @@ def functions():
             "routes": [event["Path"] for event in api],
             "streams": {"ResponseTransferMode" in event for event in api},
             "queues": [event["Properties"]["Queue"] for event in events if event["Type"] == "SQS"],
+            "schedules": [event["Properties"]["Schedule"] for event in events if event["Type"] == "Schedule"],
         }
     return found
 
@@ -50,6 +51,8 @@ def test_each_event_is_one_of_its_functions_routes():
         binary = max((name for name in functions() if path.stem.startswith(name)), key=len)
         if functions()[binary]["queues"]:
             assert all(record["eventSource"] == "aws:sqs" for record in event["Records"]), path
+        elif functions()[binary]["schedules"]:
+            assert event["source"] == "aws.events", path
         else:
             assert event["resource"] in functions()[binary]["routes"]
             assert event["requestContext"]["path"] == f"/{event['requestContext']['stage']}{event['path']}"
@@ -73,6 +76,8 @@ def test_a_function_streams_exactly_where_its_routes_do():
         source = (ROOT / "functions" / binary / "src" / "main.rs").read_text()
         if function["queues"]:
             assert "run_consumer" in source and not function["routes"], binary
+        elif function["schedules"]:
+            assert "run_scheduled" in source and not function["routes"], binary
         else:
             assert function["streams"] == {"run_streaming" in source}, binary
 
@@ -80,3 +85,13 @@ def test_a_function_streams_exactly_where_its_routes_do():
 def test_no_streamed_route_keeps_the_buffered_timeout():
     for line in (ROOT / "template.yaml").read_text().split("ResponseTransferMode: RESPONSE_STREAM")[1:]:
         assert line.split("\n")[1].strip() == "TimeoutInMillis: 900000"
+
+
+def test_a_queue_never_hands_a_function_more_than_it_may_run():
+    resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
+    for name, resource in resources.items():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            if event["Type"] == "SQS":
+                scaling = event["Properties"]["ScalingConfig"]
+                reserved = resource["Properties"].get("ReservedConcurrentExecutions")
+                assert reserved is None or str(scaling).count("HasReservedConcurrency") == 1, name

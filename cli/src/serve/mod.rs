@@ -50,7 +50,9 @@ use routes::{Routes, RoutesError};
 /// How long running turns may go on after the end was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often expired items are removed.
-const SWEEP: Duration = Duration::from_secs(3600);
+const CLEANING: Duration = Duration::from_secs(3600);
+/// How often the function `sweep` runs, as template.yaml has it.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Why the server cannot start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -143,8 +145,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     let router = router(Server::new(routes, page, &app)?, issuer);
     tokio::select! {
         stopped = serve(listener, router, app.tasks()) => Ok(stopped?),
-        () = sweep(&place) => Ok(()),
+        () = clean(&place) => Ok(()),
         () = work(&app) => Ok(()),
+        () = sweep(&app) => Ok(()),
     }
 }
 
@@ -241,8 +244,16 @@ async fn work(app: &App) {
     );
 }
 
+/// Does each minute what no request does, for as long as it is polled.
+async fn sweep(app: &App) {
+    loop {
+        let _logged = sweep::sweep(app).await;
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
 /// Removes expired items from time to time, for as long as it is polled.
-async fn sweep(place: &Place) {
+async fn clean(place: &Place) {
     let Keeper::Machine { database, .. } = &place.keeper else { return pending().await };
     loop {
         let database: EmbeddedDynamo = database.clone();
@@ -251,7 +262,7 @@ async fn sweep(place: &Place) {
             Ok(Err(error)) => tracing::warn!(error = telemetry::chain(&error), "expired items stay"),
             Err(_) => tracing::warn!("expired items stay"),
         }
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(CLEANING).await;
     }
 }
 

@@ -186,7 +186,6 @@ async fn answer_end(
     let event = Event::session_ended(&session, begun.last_turn - begun.ended_turn, begun.created_at);
     let listeners = Listeners::of(&found.webhooks);
     let outbox = listeners.outbox(EventId::generate().as_str(), (tenant, &agent), vec![event], now);
-    app.outbox().announce(outbox.as_ref()).await;
     if !store.end_session(&begun, outbox.as_ref(), now).await? {
         return Err(SessionError::Busy.into());
     }

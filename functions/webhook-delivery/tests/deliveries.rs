@@ -11,7 +11,8 @@ use shared::queue::{Delivery, Received, Worked};
 use shared::session::Wish;
 use shared::store::{DeliveryItem, DeliveryState, Receiver, Webhook};
 use shared::turn::{self, Answer, TurnFailure, TurnInput, TurnRequest};
-use testkit::Bench;
+use shared::webhook;
+use testkit::{Bench, Fault, Moment, Strike};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -30,7 +31,10 @@ impl World {
     }
 
     async fn with(variables: &[(&str, &str)]) -> Self {
-        let bench = Bench::with("enterprise", variables).await;
+        Self::over(Bench::with("enterprise", variables).await).await
+    }
+
+    async fn over(bench: Bench) -> Self {
         let agent = bench.agent(TOOLS, "You are a test.").await;
         Self { bench, agent }
     }
@@ -100,11 +104,12 @@ impl World {
         }
     }
 
-    /// Lets time pass, and works on what comes due.
+    /// Lets time pass, sweeps, and works on what comes due.
     async fn pass(&self, time: Duration, step: Duration) {
         let end = self.bench.clock.now_ms() + i64::try_from(time.as_millis()).unwrap();
         while self.bench.clock.now_ms() < end {
             self.bench.wait(step);
+            webhook::sweep(&self.bench.app).await.unwrap();
             self.pump().await;
         }
     }
@@ -294,6 +299,49 @@ async fn what_was_stored_right_before_a_fall_is_found_a_minute_later() {
     assert_eq!(requests(&server).await.len(), 0);
     world.pass(Duration::from_secs(10), Duration::from_secs(5)).await;
     assert_eq!(requests(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_the_queue_did_not_take_arrives_once_it_is_swept() {
+    let (bench, faults) = Bench::with_faults_and(&[("ORRERY_WEBHOOK_TARGETS", "loopback")]).await;
+    let (world, server) = (World::over(bench).await, answering(ResponseTemplate::new(200)).await);
+    world.receiver(server.uri(), &["message_sent"]).await;
+    let away_from = |first: usize| Strike {
+        operation: "TransactWriteItems".to_owned(),
+        calls: first..usize::MAX,
+        tries: usize::MAX,
+        fault: Fault::InternalError,
+        moment: Moment::Before,
+    };
+    faults.strike(away_from(1)); // the first is the turn's own
+    world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    world.bench.wait(Duration::from_secs(60));
+    faults.strike(away_from(0));
+    assert!(webhook::sweep(&world.bench.app).await.is_err(), "the queue is still away");
+    faults.heal();
+    world.pump().await;
+    assert_eq!(requests(&server).await.len(), 0);
+    assert_eq!(webhook::sweep(&world.bench.app).await.unwrap(), 1);
+    assert_eq!(webhook::sweep(&world.bench.app).await.unwrap(), 0, "it is looked for again later");
+    world.pass(Duration::from_secs(600), Duration::from_secs(30)).await;
+    assert_eq!(requests(&server).await.len(), 1);
+    assert!(!world.bench.dump().await.contains("OUTBOX#"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_spread_is_looked_for_ever_more_rarely_and_keeps_nothing_else_from_it() {
+    let (world, server) = (World::new().await, answering(ResponseTemplate::new(200)).await);
+    world.receiver(server.uri(), &["message_sent"]).await;
+    world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    let mut sweeps = 0;
+    for _ in 0..24 * 60 {
+        world.bench.wait(Duration::from_secs(60));
+        sweeps += webhook::sweep(&world.bench.app).await.unwrap();
+    }
+    assert_eq!(sweeps, 11, "after 1, 2, 4, 8 … 1024 minutes");
+    world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    world.bench.wait(Duration::from_secs(60));
+    assert_eq!(webhook::sweep(&world.bench.app).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::future::BoxFuture;
 use lambda_http::{LambdaEvent, RequestExt as _, lambda_runtime};
+use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
@@ -72,6 +74,14 @@ pub fn run_streaming(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
 #[must_use]
 pub fn run_consumer(queue: fn(&App) -> &Queue, work: Consumer) -> ExitCode {
     run(async move |started| consuming(&started.app, queue, work).await)
+}
+
+/// Runs a function that a schedule calls, until its execution environment ends. An invocation whose work fails fails.
+#[must_use]
+pub fn run_scheduled<E: Error + Send + Sync + 'static>(
+    work: for<'a> fn(&'a App) -> BoxFuture<'a, Result<(), E>>,
+) -> ExitCode {
+    run(async move |started| scheduled(&started.app, work).await)
 }
 
 /// What a function serves with.
@@ -137,6 +147,16 @@ async fn streaming(router: Router, started: Started) -> Outcome {
 async fn consuming(app: &App, queue: fn(&App) -> &Queue, work: Consumer) -> Outcome {
     lambda_runtime::run(lambda_http::service_fn(async |event: LambdaEvent<Batch>| {
         Ok::<_, Infallible>(consume(app, queue(app), work, event).await)
+    }))
+    .await
+}
+
+async fn scheduled<E: Error + Send + Sync + 'static>(
+    app: &App,
+    work: for<'a> fn(&'a App) -> BoxFuture<'a, Result<(), E>>,
+) -> Outcome {
+    lambda_runtime::run(lambda_http::service_fn(async |_: LambdaEvent<IgnoredAny>| {
+        work(app).await.map_err(lambda_runtime::Error::from)
     }))
     .await
 }

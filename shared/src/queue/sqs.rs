@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Delivery, Message, Queue, QueueError, Seen};
+use super::{Delivery, LONGEST_DELAY, Message, Queue, QueueError, Seen};
 use crate::aws::Client;
 
 /// The most messages that are handed out at once.
 const BATCH: usize = 10;
 /// How long is waited for a first message: without it, SQS asks only some of the servers that may have one.
 const WAIT: Duration = Duration::from_secs(1);
+/// The longest that a message is hidden at once. SQS takes twelve hours from its receipt on, of which work may take one.
+const LONGEST_HIDE: Duration = Duration::from_secs(11 * 60 * 60);
 
 /// A queue of SQS. Clones share its client.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ impl SqsQueue {
             message_body: &message.body,
             message_group_id: message.group.as_deref(),
             message_deduplication_id: message.deduplication.as_deref(),
-            delay_seconds: message.group.is_none().then_some(message.delay.as_secs()),
+            delay_seconds: message.group.is_none().then(|| seconds(message.delay.min(LONGEST_DELAY))),
         };
         self.call::<Anything>("SendMessage", &request).await.map(drop)
     }
@@ -160,8 +162,8 @@ impl SqsQueue {
     }
 
     pub(super) async fn hide(&self, receipt: &str, time: Duration) -> Result<(), QueueError> {
-        let request =
-            Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: Some(time.as_secs()) };
+        let visibility_timeout = Some(seconds(time.min(LONGEST_HIDE)));
+        let request = Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout };
         self.call::<Anything>("ChangeMessageVisibility", &request).await.map(drop)
     }
 
@@ -169,5 +171,46 @@ impl SqsQueue {
         let answer = self.client.call(&format!("AmazonSQS.{operation}"), serde_json::to_vec(request)?).await?;
         // Operations without a result answer with nothing, or with an empty object.
         Ok(serde_json::from_slice(if answer.is_empty() { b"{}" } else { &answer })?)
+    }
+}
+
+/// Whole seconds, up: what comes before its time is sent again, and again.
+const fn seconds(time: Duration) -> u64 {
+    time.as_secs() + if time.subsec_nanos() > 0 { 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures::FutureExt;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A queue, and what SQS is asked.
+    fn queue() -> (Queue, Arc<Mutex<Vec<Value>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = asked.clone();
+        let client = Client::in_process(Arc::new(move |_: &str, body: bytes::Bytes, _| {
+            heard.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+            async { Ok((200, bytes::Bytes::from_static(b"{}"))) }.boxed()
+        }));
+        (Queue::Sqs(SqsQueue::new(client, "https://queue".to_owned())), asked)
+    }
+
+    #[tokio::test]
+    async fn waits_are_whole_seconds_and_never_shorter_than_they_are_meant() {
+        let (queue, asked) = queue();
+        let waits = [0, 1, 900, 1_000, 4_900, 899_001, 900_001, 43_200_000].map(Duration::from_millis);
+        for wait in waits {
+            queue.send(&Message { delay: wait, ..Message::default() }).await.unwrap();
+            queue.hide("id", "receipt", wait).await.unwrap();
+        }
+        let told = |name: &str| -> Vec<u64> {
+            asked.lock().unwrap().iter().filter_map(|request| request[name].as_u64()).collect()
+        };
+        assert_eq!(told("DelaySeconds"), [0, 1, 1, 1, 5, 900, 900, 900]);
+        assert_eq!(told("VisibilityTimeout"), [0, 1, 1, 1, 5, 900, 901, 39_600]);
     }
 }

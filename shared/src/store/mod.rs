@@ -17,7 +17,7 @@
 //! | name of such a message, taken for five minutes | `QUEUE#<name>#NAME#<name>` | `NAME` | | | its end | queue |
 //! | how far an answer was posted on a channel | `REPLY#<message, hashed>` | `REPLY` | | | 8 days | reply |
 //! | session that a conversation was moved to | `CONVERSATION#<conversation, hashed>` | `CONVERSATION` | | | the session's | reply |
-//! | events that wait to be spread | `OUTBOX#<turn, or another name>` | `OUTBOX` | | | 4 days | outbox |
+//! | events that wait to be spread | `OUTBOX#<turn, or another name>` | `OUTBOX` | `OUTBOX#<0 to 3>` | when it is looked for | 4 days | outbox |
 //! | event on its way to a receiver | `WEBHOOK#<agent>#<webhook>` | `DELIVERY#<event>` | | | 30 days | delivery |
 //! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
 //!
@@ -56,7 +56,7 @@ pub use error::StoreError;
 pub use gate::{Gate, GateRequest};
 pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
 pub use key::KeyItem;
-pub use outbox::{OutboxEvent, OutboxItem};
+pub use outbox::{OutboxEvent, OutboxItem, WaitingOutbox};
 pub use queue::QueuedItem;
 pub use reply::ReplyItem;
 pub use sealed::SealedText;

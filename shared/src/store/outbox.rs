@@ -2,10 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::item::{Key, TTL, ttl};
+use super::item::{GSI1_PK, GSI1_SK, Key, TTL, number, text, ttl};
+use super::read::Query;
 use super::write::Write;
 use super::{Store, StoreError};
+use crate::clock::iso;
 use crate::id::{AgentId, EventId, TenantId, WebhookId};
+
+/// Over how many partitions of the index they are spread: an item may have hundreds of kilobytes, and a partition takes a
+/// thousand a second.
+const SHARDS: u32 = 4;
 
 /// What happened at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +26,8 @@ pub struct OutboxItem {
     pub events: Vec<OutboxEvent>,
     /// When.
     pub created_at: i64,
+    /// When it is looked for, if it still stands.
+    pub look_at: i64,
     /// When it may be forgotten.
     pub expires_at: i64,
 }
@@ -44,6 +52,15 @@ impl std::fmt::Debug for OutboxEvent {
     }
 }
 
+/// An outbox that should be spread by now.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct WaitingOutbox {
+    /// Its name.
+    pub id: String,
+    /// When it happened.
+    pub created_at: i64,
+}
+
 fn outbox_key(id: &str) -> Key {
     Key::new(format!("OUTBOX#{id}"), "OUTBOX")
 }
@@ -57,6 +74,33 @@ impl Store {
         self.get(&outbox_key(id)).await
     }
 
+    /// Those that stand though it is time to look for them, at most so many; of each part of them, the longest due first.
+    /// The index may lag behind a write by a moment.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn waiting_outboxes(&self, now_ms: i64, most: usize) -> Result<Vec<WaitingOutbox>, StoreError> {
+        let mut found = Vec::new();
+        for shard in 0..SHARDS {
+            let due = Query::index_until(&shard_index(shard), &iso(now_ms));
+            found.extend(self.first(due, most / SHARDS as usize).await?);
+        }
+        Ok(found)
+    }
+
+    /// One that stands is looked for again at this time.
+    ///
+    /// # Errors
+    /// Where the table does not take it.
+    pub async fn look_again(&self, id: &str, at_ms: i64) -> Result<(), StoreError> {
+        let update = Write::update(&outbox_key(id), "SET look_at = :at, #sort = :sort")
+            .condition("attribute_exists(pk)")
+            .name("#sort", GSI1_SK)
+            .value(":at", number(at_ms))
+            .value(":sort", text(iso(at_ms)));
+        self.write(&update).await.map(drop)
+    }
+
     /// It is spread.
     ///
     /// # Errors
@@ -68,6 +112,16 @@ impl Store {
 
 pub(super) fn outbox_write(outbox: &OutboxItem) -> Result<Write, StoreError> {
     let mut item = outbox_key(&outbox.id).with(serde_dynamo::to_item(outbox)?);
+    item.insert(GSI1_PK.to_owned(), text(shard_index(shard(&outbox.id))));
+    item.insert(GSI1_SK.to_owned(), text(iso(outbox.look_at)));
     item.insert(TTL.to_owned(), ttl(outbox.expires_at));
     Ok(Write::put(item))
+}
+
+fn shard(id: &str) -> u32 {
+    id.bytes().map(u32::from).sum::<u32>() % SHARDS
+}
+
+fn shard_index(shard: u32) -> String {
+    format!("OUTBOX#{shard}")
 }

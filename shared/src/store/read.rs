@@ -68,6 +68,13 @@ impl Query {
         Self::new(Some(GSI1), "gsi1pk = :partition", partition)
     }
 
+    /// The items of a partition of the index whose sort keys are not behind this one.
+    pub(super) fn index_until(partition: &str, last: &str) -> Self {
+        let mut query = Self::new(Some(GSI1), "gsi1pk = :partition AND gsi1sk <= :last", partition);
+        query.expression_attribute_values.insert(":last", text(last));
+        query
+    }
+
     /// The last first.
     pub(super) const fn backwards(mut self) -> Self {
         self.scan_index_forward = false;
@@ -170,13 +177,19 @@ impl Store {
     }
 
     /// All of a part of the table.
-    pub(super) async fn all<T: DeserializeOwned>(&self, mut query: Query) -> Result<Vec<T>, StoreError> {
+    pub(super) async fn all<T: DeserializeOwned>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+        self.first(query, usize::MAX).await
+    }
+
+    /// The first items of a part of the table, at most so many.
+    pub(super) async fn first<T: DeserializeOwned>(&self, mut query: Query, most: usize) -> Result<Vec<T>, StoreError> {
         let mut items = Vec::new();
         loop {
             let page: Page = self.call("Query", &InTable { table_name: &self.table, request: &query }).await?;
             items.extend(serde_dynamo::from_items::<_, T>(page.items)?);
             query.exclusive_start_key = page.last_evaluated_key;
-            if query.exclusive_start_key.is_none() {
+            if query.exclusive_start_key.is_none() || items.len() >= most {
+                items.truncate(most);
                 return Ok(items);
             }
         }

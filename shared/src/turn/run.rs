@@ -308,7 +308,6 @@ impl Turns {
             key_used: request.key_used.as_deref().map(|hash| (hash, now)),
             outbox: outbox.as_ref(),
         };
-        self.outbox.announce(outbox.as_ref()).await;
         if !insist(|| self.store.commit_turn(&commit)).await? {
             return Err(TurnFailure::Lost);
         }
@@ -332,7 +331,6 @@ impl Turns {
             claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
             outbox: outbox.as_ref(),
         };
-        self.outbox.announce(outbox.as_ref()).await;
         if let Err(error) = insist(|| self.store.abort_turn(&abort)).await {
             tracing::error!(
                 trace = request.trace.as_str(),

@@ -260,7 +260,6 @@ impl Deliveries {
         let disabled = Disabled { reason: reason.to_owned(), at: self.clock.now_ms() };
         let event = Event::webhook_disabled(id, &webhook.name, url, reason);
         let outbox = others.outbox(EventId::generate().as_str(), (tenant, agent), vec![event], disabled.at);
-        self.outbox.announce(outbox.as_ref()).await;
         if self.store.disable_receiver((tenant, agent), id, &disabled, outbox.as_ref()).await? {
             tracing::warn!(webhook = id.as_str(), agent = agent.as_str(), reason, "a receiver is switched off");
             self.outbox.hand_over(outbox.as_ref()).await;

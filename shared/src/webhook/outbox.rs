@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{Event, EventKind};
 use crate::clock::{Clock, millis};
 use crate::id::{AgentId, EventId, TenantId, WebhookId};
-use crate::queue::{Message, Queue, QueueError};
+use crate::queue::{Message, Queue};
 use crate::store::{OutboxEvent, OutboxItem, Webhook};
 use crate::telemetry;
 
 /// How long events that nobody spreads are kept.
 const KEPT: Duration = Duration::from_secs(4 * 24 * 3600);
-/// When it is looked for events whose writer may have fallen: later than any writer writes.
+/// When it is looked for events that should be spread by then: later than any writer writes.
 const LATE: Duration = Duration::from_secs(60);
 
 /// What stands in the deliveries' queue. It says nothing of what happened.
@@ -95,6 +95,7 @@ impl Listeners {
             agent: agent.clone(),
             events,
             created_at: now_ms,
+            look_at: now_ms.saturating_add(millis(LATE)),
             expires_at: now_ms.saturating_add(millis(KEPT)),
         })
     }
@@ -120,22 +121,11 @@ impl Outbox {
         self.clock.now_ms()
     }
 
-    /// Says, before events are stored, that they will be: if their writer falls right after, they are found all the
-    /// same. Where the queue does not answer, they are stored nevertheless.
-    pub async fn announce(&self, outbox: Option<&OutboxItem>) {
-        self.send(outbox, LATE).await;
-    }
-
-    /// Says that events are stored.
+    /// Says that events are stored. What the queue does not take is swept into it later.
     pub async fn hand_over(&self, outbox: Option<&OutboxItem>) {
-        self.send(outbox, Duration::ZERO).await;
-    }
-
-    async fn send(&self, outbox: Option<&OutboxItem>, delay: Duration) {
         let Some(outbox) = outbox else { return };
         let task = Task::Spread { outbox: outbox.id.clone() };
-        let sent: Result<(), QueueError> = self.queue.send(&task.to_message(delay)).await;
-        if let Err(error) = sent {
+        if let Err(error) = self.queue.send(&task.to_message(Duration::ZERO)).await {
             let (outbox, error) = (outbox.id.as_str(), telemetry::chain(&error));
             tracing::error!(outbox, error, "the deliveries' queue does not take what is told");
         }
