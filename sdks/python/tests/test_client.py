@@ -161,6 +161,7 @@ def test_nothing_that_prints_a_client_prints_its_key() -> None:
 
 def test_a_client_of_the_callers_is_used_and_left_open() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer sk-app-x"
         if request.url.path.endswith("/stream"):
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=START + DONE)
         return httpx.Response(200, json=ANSWER)

@@ -138,8 +138,10 @@ def test_a_stream_that_falls_silent_is_given_up(driver: Driver) -> None:
     ],
 )
 def test_without_a_first_event_in_time_it_is_tried_again(driver: Driver, answer: Answer) -> None:
+    started = time.monotonic()
     with serving(answer, stream(START, DONE)) as server:
         events, error = driver.stream(server.url, TURN, timeout=0.3)
+    assert time.monotonic() - started < 3
     assert error is None and [event.type for event in events] == ["start", "done"]
     assert len(server.requests) == 2
 
@@ -195,13 +197,13 @@ def test_a_task_that_is_cancelled_closes_the_connection(answer: Answer, is_open:
                 pass
 
     async def main(url: str) -> None:
+        started = time.monotonic()
         task = asyncio.create_task(read(url))
         await asyncio.sleep(0.3)
-        started = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3
 
     with serving(answer) as server:
         asyncio.run(main(server.url))
