@@ -1,12 +1,16 @@
 //! `orrery apply`: from files into the table.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Serialize, Serializer};
-use shared::id::AgentId;
-use shared::store::AgentItem;
+use shared::agent::AgentDocument;
+use shared::id::{AgentId, ProjectId};
+use shared::store::{AgentItem, ProjectAgent, ProjectItem};
 use similar::TextDiff;
 
 use crate::args::ApplyArguments;
-use crate::documents::{self, Found};
+use crate::documents::{self, Documents, Found, FoundProject};
 use crate::error::CommandError;
 use crate::output::{self, Output};
 use crate::place::Place;
@@ -32,13 +36,22 @@ pub(crate) enum Change {
     Unchanged,
 }
 
+/// What a document is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Agent,
+    Project,
+}
+
 /// A document that was applied, or would be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Applied {
     pub(crate) file: String,
-    /// The agent's id; one that a dry run would have made is not told.
+    pub(crate) kind: Kind,
+    /// The agent's id, or the app's; one that a dry run would have made is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) id: Option<AgentId>,
+    pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) version: u64,
     pub(crate) change: Change,
@@ -58,7 +71,7 @@ pub(crate) async fn run(arguments: ApplyArguments) -> Result<(), CommandError> {
     let applied = apply(&place, &found, mode).await?;
     match Output::from(arguments.output) {
         Output::Json => output::json(&applied),
-        Output::Quiet => applied.iter().filter_map(|one| one.id.as_ref()).for_each(|id| output::data(id.as_str())),
+        Output::Quiet => applied.iter().filter_map(|one| one.id.as_ref()).for_each(|id| output::data(id)),
         Output::Text => applied.iter().for_each(tell),
     }
     Ok(())
@@ -79,15 +92,108 @@ fn tell(applied: &Applied) {
     });
 }
 
-/// Stores the documents that are not in the table as they are here.
-pub(crate) async fn apply(place: &Place, found: &[Found], mode: Mode) -> Result<Vec<Applied>, CommandError> {
+/// Stores the documents that are not in the table as they are here: the agents, then the projects that they belong to.
+pub(crate) async fn apply(place: &Place, found: &Documents, mode: Mode) -> Result<Vec<Applied>, CommandError> {
     let stored = place.store.agents(&place.tenant).await?;
+    let known = |name: &str| {
+        let here = found.agents.iter().any(|agent| agent.document.name == name);
+        here || stored.iter().any(|agent| agent.name == name)
+    };
+    for project in &found.projects {
+        if let Some(missing) = project.agents.iter().find(|name| !known(name)) {
+            return Err(CommandError::NoMember { file: project.path.display().to_string(), agent: missing.clone() });
+        }
+    }
     let mut applied = Vec::new();
-    for found in found {
+    let mut agents: Vec<ProjectAgent> = stored.iter().map(member).collect();
+    for found in &found.agents {
         let before = stored.iter().find(|agent| agent.name == found.document.name);
-        applied.push(apply_one(place, found, before, mode).await?);
+        let done = apply_one(place, found, before, mode).await?;
+        agents.retain(|agent| agent.name != done.name);
+        agents.push(ProjectAgent {
+            id: AgentId::from(done.id.clone().unwrap_or_default()),
+            name: done.name.clone(),
+            description: found.document.description.clone(),
+        });
+        applied.push(done);
+    }
+    if !found.projects.is_empty() {
+        let stored = place.store.projects(&place.tenant).await?;
+        for found in &found.projects {
+            let before = stored.iter().find(|project| project.name == found.document.name);
+            applied.push(apply_project(place, found, before, &agents, mode).await?);
+        }
     }
     Ok(applied)
+}
+
+/// An agent, as the others of its project know it.
+fn member(agent: &AgentItem) -> ProjectAgent {
+    let document: Option<AgentDocument> = serde_json::from_str(&agent.document).ok();
+    ProjectAgent {
+        id: agent.id.clone(),
+        name: agent.name.clone(),
+        description: document.map(|document| document.description).unwrap_or_default(),
+    }
+}
+
+async fn apply_project(
+    place: &Place,
+    found: &FoundProject,
+    before: Option<&ProjectItem>,
+    agents: &[ProjectAgent],
+    mode: Mode,
+) -> Result<Applied, CommandError> {
+    let named = |name: &String| agents.iter().find(|agent| agent.name == *name).cloned();
+    let project = ProjectItem {
+        id: before.map_or_else(ProjectId::generate, |before| before.id.clone()),
+        tenant: place.tenant.clone(),
+        name: found.document.name.clone(),
+        version: before.map_or(0, |before| before.version) + 1,
+        agents: found.agents.iter().filter_map(named).collect(),
+        pause_on_escalation: found.document.pause_on_escalation,
+        source: found.source.clone(),
+        updated_at: place.clock.now_ms(),
+        webhooks: BTreeMap::new(),
+    };
+    let change = match before {
+        None => Change::Created,
+        Some(before) if before.source == project.source && before.agents == project.agents => Change::Unchanged,
+        Some(_) => Change::Updated,
+    };
+    if mode == Mode::Store && change != Change::Unchanged && !place.store.put_project(&project).await? {
+        return Err(CommandError::Overtaken(project.name));
+    }
+    let old = before.map(|before| (before.source.as_str(), before.version));
+    Ok(Applied::new(
+        &found.path,
+        Kind::Project,
+        (project.name, project.id.as_app()),
+        (change, mode),
+        (old, &project.source),
+    ))
+}
+
+impl Applied {
+    /// What became of a document, whose text and version in the table were `old`.
+    fn new(
+        path: &Path,
+        kind: Kind,
+        (name, id): (String, String),
+        (change, mode): (Change, Mode),
+        (old, new): (Option<(&str, u64)>, &str),
+    ) -> Self {
+        let stored = old.map_or(0, |(_, version)| version);
+        Self {
+            file: path.display().to_string(),
+            kind,
+            diff: (mode == Mode::DryRun).then(|| diff(&name, old.map(|(text, _)| text), new)),
+            id: (mode == Mode::Store || old.is_some()).then_some(id),
+            name,
+            version: if change == Change::Unchanged { stored } else { stored + 1 },
+            change,
+        }
+    }
 }
 
 async fn apply_one(
@@ -114,20 +220,14 @@ async fn apply_one(
     if mode == Mode::Store && change != Change::Unchanged && !place.store.put_agent(&agent).await? {
         return Err(CommandError::Overtaken(agent.name));
     }
-    let is_told = mode == Mode::Store || before.is_some();
-    Ok(Applied {
-        file: found.path.display().to_string(),
-        diff: (mode == Mode::DryRun).then(|| diff(before, &agent)),
-        id: is_told.then_some(agent.id),
-        name: agent.name,
-        version: before.filter(|_| change == Change::Unchanged).map_or(agent.version, |before| before.version),
-        change,
-    })
+    let old = before.map(|before| (before.source.as_str(), before.version));
+    Ok(Applied::new(&found.path, Kind::Agent, (agent.name, agent.id.to_string()), (change, mode), (old, &agent.source)))
 }
 
-fn diff(before: Option<&AgentItem>, after: &AgentItem) -> String {
-    let old = before.map_or("", |before| before.source.as_str());
-    let name = &after.name;
-    let from = if before.is_some() { format!("{name} (stored)") } else { "/dev/null".to_owned() };
-    TextDiff::from_lines(old, &after.source).unified_diff().header(&from, &format!("{name} (file)")).to_string()
+fn diff(name: &str, old: Option<&str>, new: &str) -> String {
+    let from = if old.is_some() { format!("{name} (stored)") } else { "/dev/null".to_owned() };
+    TextDiff::from_lines(old.unwrap_or_default(), new)
+        .unified_diff()
+        .header(&from, &format!("{name} (file)"))
+        .to_string()
 }

@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::queue::QUEUES;
 
+use crate::serve::openapi::Description;
+
 const EXAMPLES: &str = "\
 Examples:
   orrery                                      serve ./agents on http://127.0.0.1:3000
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     /// List, show and delete agents
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// List, show and delete projects, each an app
+    #[command(subcommand)]
+    Project(ProjectCommand),
     /// Make, list, rotate and revoke keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -53,7 +58,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Print the API's description, an OpenAPI document
-    Openapi,
+    Openapi(OpenapiArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenapiArguments {
+    /// The part of the API
+    #[arg(value_enum, default_value_t = Description::Kopern)]
+    pub(crate) described: Description,
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +134,12 @@ pub(crate) struct TenantPlanArguments {
     /// free, pro or enterprise
     #[arg(value_name = "PLAN")]
     pub(crate) plan: String,
+    /// Requests a minute of each app, where they are to differ from the plan's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// Requests a day of each app, where they are to differ from the plan's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) requests_per_day: Option<u32>,
     #[command(flatten)]
     pub(crate) table: TableArguments,
     #[command(flatten)]
@@ -167,7 +185,7 @@ pub(crate) struct OutputArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArguments {
-    /// Documents, or directories of them (*.md)
+    /// Documents, or directories of them (*.md); one with a project.md is a project
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) paths: Vec<PathBuf>,
     /// Show the differences and store nothing
@@ -209,6 +227,27 @@ pub(crate) struct AgentArguments {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// List the projects
+    List(ListArguments),
+    /// Show a project's document as it is stored
+    Show(ProjectArguments),
+    /// Delete a project; its keys open nothing any more, and its agents stay
+    Delete(ProjectArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArguments {
+    /// The project's name, or its app's id (app_…)
+    #[arg(value_name = "PROJECT")]
+    pub(crate) project: String,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key; it is shown once and cannot be read again
     Create(KeyCreateArguments),
@@ -231,8 +270,11 @@ pub(crate) enum Kind {
 #[derive(Debug, Args)]
 pub(crate) struct KeyCreateArguments {
     /// The agent that it opens, by name or id
-    #[arg(long, value_name = "AGENT")]
-    pub(crate) agent: String,
+    #[arg(long, value_name = "AGENT", required_unless_present = "app")]
+    pub(crate) agent: Option<String>,
+    /// The app that it opens instead, by its project's name or its id: /v1/apps, and nothing else
+    #[arg(long, value_name = "PROJECT", conflicts_with_all = ["agent", "kind"])]
+    pub(crate) app: Option<String>,
     /// What it may be used on
     #[arg(long, value_enum, default_value_t = Kind::Server)]
     pub(crate) kind: Kind,
@@ -253,9 +295,12 @@ pub(crate) struct KeyCreateArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct KeyListArguments {
-    /// The agent whose keys are listed, by name or id [default: all agents]
+    /// The agent whose keys are listed, by name or id [default: all agents and apps]
     #[arg(long, value_name = "AGENT")]
     pub(crate) agent: Option<String>,
+    /// The app whose keys are listed, by its project's name or its id
+    #[arg(long, value_name = "PROJECT", conflicts_with = "agent")]
+    pub(crate) app: Option<String>,
     #[command(flatten)]
     pub(crate) table: TableArguments,
     #[command(flatten)]

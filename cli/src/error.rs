@@ -16,6 +16,10 @@ pub(crate) enum CommandError {
     Expiry(#[from] ExpiryError),
     #[error("{}", no_agent(named, known))]
     NoAgent { named: String, known: Vec<String> },
+    #[error("{file}: there is no agent {agent:?}, in no document here and not in the table")]
+    NoMember { file: String, agent: String },
+    #[error("{}", no_project(named, known))]
+    NoProject { named: String, known: Vec<String> },
     #[error("there is no key {0:?}; `orrery key list` tells their ids")]
     NoKey(String),
     #[error("there is no webhook {0:?}; `orrery webhook list` tells their ids")]
@@ -52,8 +56,14 @@ impl CommandError {
     /// 2 where the command or a document is wrong, 1 where something failed.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Documents(_) | Self::Expiry(_) | Self::Config(_) | Self::Plan(_) => 2,
+            Self::Usage(_)
+            | Self::Documents(_)
+            | Self::NoMember { .. }
+            | Self::Expiry(_)
+            | Self::Config(_)
+            | Self::Plan(_) => 2,
             Self::NoAgent { .. }
+            | Self::NoProject { .. }
             | Self::NoKey(_)
             | Self::NoWebhook(_)
             | Self::Overtaken(_)
@@ -68,6 +78,14 @@ impl CommandError {
             | Self::Seal(_)
             | Self::Serve(_) => 1,
         }
+    }
+}
+
+fn no_project(named: &str, known: &[String]) -> String {
+    let named: String = named.chars().take(80).collect();
+    match known {
+        [] => format!("there is no project {named:?}, nor any other: store one with `orrery apply DIR`"),
+        known => format!("there is no project {named:?}; there are {}", known.join(", ")),
     }
 }
 

@@ -9,6 +9,7 @@ mod issuer;
 mod keys;
 mod output;
 mod place;
+mod projects;
 mod queues;
 mod secrets;
 mod serve;
@@ -42,12 +43,13 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments).await,
         Command::Agent(command) => agents::run(command).await,
+        Command::Project(command) => projects::run(command).await,
         Command::Key(command) => keys::run(command).await,
         Command::Tenant(command) => tenants::run(command).await,
         Command::Token(arguments) => token::run(&arguments).await,
         Command::Webhook(command) => webhooks::run(command).await,
         Command::Queue(command) => queues::run(command).await,
         Command::Secret(command) => secrets::run(command).await,
-        Command::Openapi => serve::describe(),
+        Command::Openapi(arguments) => serve::describe(arguments.described),
     }
 }

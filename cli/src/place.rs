@@ -204,12 +204,8 @@ impl Place {
     async fn of(store: Store, keeper: Keeper) -> Result<Self, PlaceError> {
         let place = Self { store, clock: Clock::system(), tenant: TenantId::from(TENANT), keeper };
         if place.store.tenant(&place.tenant).await?.is_none() {
-            let tenant = TenantItem {
-                tenant: place.tenant.clone(),
-                plan: PLAN.to_owned(),
-                monthly_tokens: None,
-                created_at: place.clock.now_ms(),
-            };
+            let new = TenantItem::new(place.tenant.clone(), place.clock.now_ms());
+            let tenant = TenantItem { plan: PLAN.to_owned(), ..new };
             place.store.put_tenant(&tenant).await?;
         }
         Ok(place)

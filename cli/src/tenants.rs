@@ -35,7 +35,12 @@ async fn show(arguments: &TenantArguments) -> Result<(), CommandError> {
 async fn plan(arguments: &TenantPlanArguments) -> Result<(), CommandError> {
     let plan: Plan = arguments.plan.parse()?;
     let place = Place::open(&arguments.table).await?;
-    let tenant = TenantItem { plan: plan.name().to_owned(), ..read(&place).await? };
+    let tenant = TenantItem {
+        plan: plan.name().to_owned(),
+        requests_per_minute: arguments.requests_per_minute,
+        requests_per_day: arguments.requests_per_day,
+        ..read(&place).await?
+    };
     place.store.put_tenant(&tenant).await?;
     tell(&tenant, arguments.output.into());
     Ok(())

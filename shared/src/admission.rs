@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::auth::{Caller, Idempotency};
+use crate::auth::{Idempotency, Pass};
 use crate::clock::Clock;
 use crate::http::{ApiError, ErrorKind};
 use crate::id::{SessionId, TraceId};
@@ -61,9 +61,9 @@ impl Admissions {
     ///
     /// # Errors
     /// Where a bucket is empty or the plan's limit reached; the status is told in any case.
-    pub fn peek(&self, caller: &Caller) -> (Option<RateStatus>, Result<(), ApiError>) {
+    pub fn peek(&self, pass: &Pass) -> (Option<RateStatus>, Result<(), ApiError>) {
         let mut most_binding: Option<RateStatus> = None;
-        for (bucket, full_at) in &caller.buckets {
+        for (bucket, full_at) in &pass.buckets {
             match self.limiter.peek(bucket, *full_at) {
                 Ok(status) => most_binding = Some(binding(most_binding, status)),
                 Err(error) => {
@@ -72,15 +72,15 @@ impl Admissions {
                 }
             }
         }
-        (most_binding, caller.budget.map(drop).map_err(Into::into))
+        (most_binding, pass.budget.map(drop).map_err(Into::into))
     }
 
     /// Takes the caller's rate tokens.
     ///
     /// # Errors
     /// Where a bucket is empty.
-    pub async fn take(&self, caller: &Caller) -> Result<RateStatus, LimitError> {
-        let takes = caller.buckets.iter().map(|(bucket, full_at)| self.limiter.take(bucket, *full_at));
+    pub async fn take(&self, pass: &Pass) -> Result<RateStatus, LimitError> {
+        let takes = pass.buckets.iter().map(|(bucket, full_at)| self.limiter.take(bucket, *full_at));
         let taken: Vec<RateStatus> = join_all(takes).await.into_iter().collect::<Result<_, _>>()?;
         let most_binding = taken.into_iter().fold(None, |one, other| Some(binding(one, other)));
         most_binding.ok_or_else(|| StoreError::Contended.into())
@@ -92,36 +92,37 @@ impl Admissions {
     /// Where a bucket is empty, the same request runs, came with another body, or the session is held.
     pub async fn admit(
         &self,
-        caller: &Caller,
+        pass: &Pass,
         wish: Wish,
         idempotency: Option<&Idempotency>,
     ) -> Result<Admission, ApiError> {
-        if let (Some(earlier), Some(idempotency)) = (&caller.earlier, idempotency) {
-            return self.earlier(caller, earlier, idempotency).await;
+        if let (Some(earlier), Some(idempotency)) = (&pass.earlier, idempotency) {
+            return self.earlier(pass, earlier, idempotency).await;
         }
         let trace = TraceId::generate();
         let named = match &wish {
             Wish::New => None,
             Wish::Named(id) | Wish::Known(id) => Some(id.clone()),
+            Wish::App(wish) => wish.session.clone(),
         };
         let hold = if named.is_some() { LEASE + PATIENCE } else { LEASE };
         let (rate, claim, session) = tokio::join!(
-            self.take(caller),
-            self.claim(caller, &trace, idempotency, hold),
-            self.sessions.open(&caller.tenant, &caller.agent.id, caller.endpoint.name(), &trace, wish),
+            self.take(pass),
+            self.claim(pass, &trace, idempotency, hold),
+            self.sessions.open((&pass.tenant, &pass.home, pass.endpoint.name()), &trace, wish),
         );
         match (rate, claim, session) {
             (Ok(rate), Ok(None | Some(Claim::Claimed)), Ok(session)) => Ok(Admission::Run(Box::new(Admitted {
                 claim: idempotency.map(|found| ClaimHold { hash: found.hash.clone(), owner: trace.to_string() }),
-                key_used: self.last_use(caller),
+                key_used: self.last_use(pass),
                 trace,
                 session,
                 rate,
             }))),
             (rate, claim, session) => {
-                self.give_back(caller, &trace, (&claim, idempotency), (&session, named)).await;
+                self.give_back(pass, &trace, (&claim, idempotency), (&session, named)).await;
                 if let (Ok(Some(Claim::Taken(earlier))), Some(idempotency)) = (&claim, idempotency) {
-                    return self.earlier(caller, earlier, idempotency).await;
+                    return self.earlier(pass, earlier, idempotency).await;
                 }
                 rate?;
                 claim?;
@@ -131,10 +132,28 @@ impl Admissions {
         }
     }
 
+    /// Gives back what a caller was let in with, where no turn comes of it.
+    pub async fn withdraw(&self, pass: &Pass, admitted: &Admitted) {
+        let claim = async {
+            match &admitted.claim {
+                Some(claim) => self.store.release_claim(&claim.hash, &claim.owner).await,
+                None => Ok(()),
+            }
+        };
+        let lease = async {
+            match &admitted.session.lease {
+                Some(lease) => self.store.release_lease(&pass.home, &admitted.session.id, &lease.owner).await,
+                None => Ok(()),
+            }
+        };
+        // What cannot be given back lapses by itself within seconds.
+        let _lapses = tokio::join!(claim, lease);
+    }
+
     /// Claims the request for as long as the session may be waited for; the turn renews it from then on.
     async fn claim(
         &self,
-        caller: &Caller,
+        pass: &Pass,
         owner: &TraceId,
         idempotency: Option<&Idempotency>,
         hold: Duration,
@@ -142,7 +161,7 @@ impl Admissions {
         let Some(idempotency) = idempotency else { return Ok(None) };
         let now = self.clock.now_ms();
         let item = IdempotencyItem {
-            tenant: caller.tenant.clone(),
+            tenant: pass.tenant.clone(),
             body_hash: idempotency.body_hash.clone(),
             lapses_at: now + i64::try_from(hold.as_millis()).unwrap_or_default(),
             owner: owner.to_string(),
@@ -154,7 +173,7 @@ impl Admissions {
     /// The answer to a request that came before.
     async fn earlier(
         &self,
-        caller: &Caller,
+        pass: &Pass,
         earlier: &IdempotencyItem,
         asked: &Idempotency,
     ) -> Result<Admission, ApiError> {
@@ -168,7 +187,7 @@ impl Admissions {
             return Err(ApiError::new(ErrorKind::Conflict, message).code("request_running").retry_after(wait));
         };
         let now = self.clock.now_ms();
-        let found = self.store.turn(&caller.tenant, &caller.agent.id, session, *turn, now).await?;
+        let found = self.store.turn(&pass.tenant, &pass.home, session, *turn, now).await?;
         found.map(|turn| Admission::Replay(Box::new(turn))).ok_or_else(|| {
             ApiError::new(ErrorKind::Conflict, "The answer to this request is not kept any more.").code("answer_gone")
         })
@@ -177,7 +196,7 @@ impl Admissions {
     /// Gives back what was taken, and what may have been: the answer to a write can be lost.
     async fn give_back(
         &self,
-        caller: &Caller,
+        pass: &Pass,
         owner: &TraceId,
         (claim, idempotency): (&Result<Option<Claim>, StoreError>, Option<&Idempotency>),
         (session, named): (&Result<Session, SessionError>, Option<SessionId>),
@@ -186,7 +205,9 @@ impl Admissions {
         let leased = named.filter(|_| match session {
             Ok(session) => session.lease.is_some(),
             Err(SessionError::Store(_)) => true,
-            Err(SessionError::Busy) => false,
+            Err(SessionError::Busy | SessionError::Missing(_) | SessionError::Over(..) | SessionError::Fact(_)) => {
+                false
+            }
         });
         let claim = async {
             match claimed {
@@ -196,7 +217,7 @@ impl Admissions {
         };
         let lease = async {
             match leased {
-                Some(session) => self.store.release_lease(&caller.agent.id, &session, owner.as_str()).await,
+                Some(session) => self.store.release_lease(&pass.home, &session, owner.as_str()).await,
                 None => Ok(()),
             }
         };
@@ -204,8 +225,8 @@ impl Admissions {
         let _lapses = tokio::join!(claim, lease);
     }
 
-    fn last_use(&self, caller: &Caller) -> Option<String> {
-        let key = caller.key()?;
+    fn last_use(&self, pass: &Pass) -> Option<String> {
+        let key = pass.key()?;
         let stale = key.last_used_at.is_none_or(|used| used + LAST_USE < self.clock.now_ms());
         stale.then(|| key.hash.clone())
     }

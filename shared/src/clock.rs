@@ -24,6 +24,12 @@ pub fn iso(millis: i64) -> String {
     Timestamp::from_millisecond(millis).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A time in milliseconds since the Unix epoch, to the second: `2024-01-15T14:30:00Z`.
+#[must_use]
+pub fn iso_seconds(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Whole milliseconds.
 #[must_use]
 pub fn millis(time: Duration) -> i64 {

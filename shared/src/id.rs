@@ -66,6 +66,8 @@ ids! {
     TenantId = "ten_";
     /// An agent.
     AgentId = "ag_";
+    /// Agents that work together; the app dialect's app, which names it by [`ProjectId::as_app`].
+    ProjectId = "proj_";
     /// A key, named without telling it.
     KeyId = "key_";
     /// What a key opens, through all its rotations: the name stays when the key does not.
@@ -86,6 +88,80 @@ ids! {
     CompletionId = "chatcmpl-";
 }
 
+/// What an app's id starts with: that of its project, with another prefix.
+const APP_PREFIX: &str = "app_";
+
+impl ProjectId {
+    /// The project as the app dialect names it: `app_…`.
+    #[must_use]
+    pub fn as_app(&self) -> String {
+        format!("{APP_PREFIX}{}", self.0.strip_prefix(Self::PREFIX).unwrap_or(&self.0))
+    }
+
+    /// The project of an app's id, if it is one.
+    #[must_use]
+    pub fn of_app(app: &str) -> Option<Self> {
+        app.strip_prefix(APP_PREFIX).map(|rest| Self(format!("{}{rest}", Self::PREFIX)))
+    }
+}
+
+/// What keys open, and conversations and receivers belong to: an agent, or an app. Both ids tell which by their prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Home {
+    /// An agent.
+    Agent(AgentId),
+    /// An app.
+    App(ProjectId),
+}
+
+impl Home {
+    /// Its id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Agent(agent) => agent.as_str(),
+            Self::App(project) => project.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<String> for Home {
+    fn from(id: String) -> Self {
+        if id.starts_with(ProjectId::PREFIX) { Self::App(id.into()) } else { Self::Agent(id.into()) }
+    }
+}
+
+impl From<Home> for String {
+    fn from(home: Home) -> Self {
+        home.as_str().to_owned()
+    }
+}
+
+impl From<&AgentId> for Home {
+    fn from(agent: &AgentId) -> Self {
+        Self::Agent(agent.clone())
+    }
+}
+
+impl From<&ProjectId> for Home {
+    fn from(project: &ProjectId) -> Self {
+        Self::App(project.clone())
+    }
+}
+
+impl From<&Self> for Home {
+    fn from(home: &Self) -> Self {
+        home.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +180,15 @@ mod tests {
         assert!(ids.is_sorted());
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
         assert!(ids[0].as_str().starts_with("ag_") && ids[0].as_str().len() == 29);
+    }
+
+    #[test]
+    fn an_app_is_its_project_under_another_prefix() {
+        let project = ProjectId::generate();
+        assert!(project.as_app().starts_with("app_"));
+        assert_eq!(ProjectId::of_app(&project.as_app()), Some(project.clone()));
+        assert_eq!(ProjectId::of_app(project.as_str()), None);
+        assert_eq!(Home::from(project.to_string()), Home::App(project));
+        assert_eq!(Home::from("ag_1".to_owned()), Home::Agent("ag_1".into()));
     }
 }

@@ -6,6 +6,9 @@ pub mod lambda;
 /// What a handler may use.
 pub mod app;
 
+/// Answers for apps, and ends their sessions.
+pub mod project;
+
 /// Lets a request in: rate token, idempotency claim and session at once.
 pub mod admission;
 

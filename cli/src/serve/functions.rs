@@ -11,6 +11,12 @@ use super::routes::RoutesError;
 /// Where there is no such function.
 pub(super) fn function(name: &str) -> Result<OpenApiRouter<App>, RoutesError> {
     Ok(match name {
+        "app-execute" => app_execute::routes(),
+        "app-execute-stream" => app_execute_stream::routes(),
+        "app-sessions" => app_sessions::routes(),
+        "app-traces" => app_traces::routes(),
+        "app-usage" => app_usage::routes(),
+        "app-webhooks" => app_webhooks::routes(),
         "agent-chat" => agent_chat::routes(),
         "agent-webhooks" => agent_webhooks::routes(),
         "chat-completions" => chat_completions::routes(),

@@ -3,7 +3,7 @@
 mod functions;
 mod identity;
 mod log;
-mod openapi;
+pub(crate) mod openapi;
 mod page;
 mod page_keys;
 mod pump;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::middleware::from_fn;
@@ -43,6 +43,7 @@ use crate::error::CommandError;
 use crate::output;
 use crate::place::{Keeper, Place, SEALING_KEYS_FILE};
 use identity::PublishedIssuer;
+use openapi::Description;
 use page_keys::PageAgents;
 use pump::pump;
 use routes::{Routes, RoutesError};
@@ -80,7 +81,8 @@ struct Server {
     routes: Routes,
     functions: BTreeMap<String, Router>,
     page: PageAgents,
-    openapi: Bytes,
+    /// The descriptions: the kopern dialect's, and the app's.
+    openapi: [Bytes; 2],
 }
 
 impl Server {
@@ -89,13 +91,18 @@ impl Server {
         for name in routes.functions() {
             functions.insert(name.to_owned(), functions::function(name)?.with_state(app.clone()).into());
         }
-        Ok(Self { routes, functions, page, openapi: openapi::text()?.into() })
+        Ok(Self {
+            routes,
+            functions,
+            page,
+            openapi: [openapi::text(Description::Kopern)?.into(), openapi::text(Description::App)?.into()],
+        })
     }
 }
 
 /// Prints the API's description.
-pub(crate) fn describe() -> Result<(), CommandError> {
-    output::data(&openapi::text()?);
+pub(crate) fn describe(described: Description) -> Result<(), CommandError> {
+    output::data(&openapi::text(described)?);
     Ok(())
 }
 
@@ -156,14 +163,23 @@ fn router(server: Server, issuer: Option<PublishedIssuer>) -> Router {
         .route("/", get(start_page))
         .route(
             "/openapi.json",
-            get(async |State(server): State<Arc<Server>>| json(StatusCode::OK, server.openapi.clone())),
+            get(async |State(server): State<Arc<Server>>| json(StatusCode::OK, server.openapi[0].clone())),
         )
+        .route("/openapi/{document}", get(openapi_document))
         .route("/docs/", get(viewer::page))
         .route("/docs/{file}", get(viewer::file))
         .fallback(dispatch)
         .with_state(Arc::new(server))
         .merge(issuer.map(PublishedIssuer::routes).unwrap_or_default())
         .layer(from_fn(log::requests))
+}
+
+async fn openapi_document(State(server): State<Arc<Server>>, Path(document): Path<String>) -> Response {
+    match document.as_str() {
+        "kopern.json" => json(StatusCode::OK, server.openapi[0].clone()),
+        "app.json" => json(StatusCode::OK, server.openapi[1].clone()),
+        _ => not_found(),
+    }
 }
 
 async fn listen(port: u16) -> Result<TcpListener, ServeError> {

@@ -63,7 +63,7 @@ impl PageAgents {
             return Ok(text.clone());
         }
         let new = NewKey {
-            agent: agent.id.clone(),
+            home: (&agent.id).into(),
             kind: Kind::Widget,
             name: NAME.to_owned(),
             description: String::new(),

@@ -70,7 +70,7 @@ async fn first_key(place: &Place, agents: &[AgentItem]) -> Result<Option<PlainKe
     }
     let Some(first) = agents.first() else { return Ok(None) };
     let new = NewKey {
-        agent: first.id.clone(),
+        home: (&first.id).into(),
         kind: Kind::Server,
         name: "first start".to_owned(),
         description: String::new(),

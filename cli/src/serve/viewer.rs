@@ -6,12 +6,15 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::Response;
-use utoipa_swagger_ui::Config;
+use utoipa_swagger_ui::{Config, Url};
 
 use super::not_found;
 use super::page::is_local;
 
-static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("/openapi.json")));
+static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    let described = [Url::with_primary("agents", "/openapi.json", true), Url::new("apps", "/openapi/app.json")];
+    Arc::new(Config::new(described))
+});
 
 /// The page.
 pub(super) async fn page(headers: HeaderMap) -> Response {

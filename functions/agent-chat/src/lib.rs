@@ -126,13 +126,13 @@ async fn answer(app: &App, agent: AgentId, exchange: &mut Exchange) -> Result<Re
         idempotency: idempotency.as_ref(),
     };
     let caller = vouched.by(app.gatekeeper()).await?;
-    exchange.let_in(app.admissions(), &caller)?;
+    exchange.let_in(app.admissions(), &caller.pass)?;
     let request = AgentChatRequest::read(exchange.body())?;
     let (wish, history) = match request.session_id {
         Some(id) => (Wish::Known(SessionId::from(id)), None),
         None => (Wish::New, request.history),
     };
-    let admission = app.admissions().admit(&caller, wish, idempotency.as_ref()).await?;
+    let admission = app.admissions().admit(&caller.pass, wish, idempotency.as_ref()).await?;
     let history = history.map(|items| items.into_iter().map(Message::from).collect());
     let input = TurnInput { message: request.message, metadata: request.metadata, history };
     let (begun, events) = exchange.begin(app.turns(), caller, admission, input)?;

@@ -1,21 +1,22 @@
 //! Webhooks: listed, made, read, changed, deleted, and their secrets rotated.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use shared::app::App;
 use shared::dialect;
 use shared::dialect::kopern::ErrorResponse;
 use shared::http::{self, ApiError, ErrorKind, Exchange, InPath, Request, StatusCode};
-use shared::id::{TenantId, WebhookId};
-use shared::store::{MOST_WEBHOOKS, PreviousSecret, Receiver, Webhook};
-use shared::webhook::sign;
+use shared::store::{MOST_WEBHOOKS, Receiver, Webhook};
+use shared::webhook::{ManageError, Webhooks};
 
 use crate::messages::{
     ChangeWebhookRequest, CreateWebhookRequest, DeleteWebhookResponse, Direction, ListWebhooksResponse,
     RotateSecretRequest, RotateSecretResponse, WebhookEntry, WebhookMade, invalid_url,
 };
-use crate::{exchange, not_found, own_agent, own_webhook, sender};
+use crate::{exchange, not_found, own_agent, own_webhook};
 
 /// Lists an agent's webhooks, by id: the oldest first. No secret is told.
 #[utoipa::path(
@@ -68,20 +69,15 @@ async fn answer_create(app: &App, agent: String, exchange: &mut Exchange) -> Res
     let agent = own_agent(app, exchange, agent).await?;
     let request = CreateWebhookRequest::read(exchange.body())?;
     if agent.webhooks.len() >= MOST_WEBHOOKS {
-        return Err(full());
+        return Err(told(ManageError::Full));
     }
     let now = app.clock().now_ms();
     let mut webhook = Webhook { enabled: request.enabled, ..Webhook::sender(request.name, None, now) };
     if request.direction == Direction::Outbound {
-        reachable(app, &request.target_url).await?;
         webhook.receiver = Some(Receiver { url: request.target_url, events: request.events, disabled: None });
     }
-    let id = WebhookId::generate();
-    let secret = secret(request.secret)?;
-    webhook.sealed_secret = Some(seal(app, &agent.tenant, (&id, &webhook), &secret).await?);
-    if !app.store().put_webhook(&agent.tenant, &agent.id, &id, &webhook).await? {
-        return Err(full());
-    }
+    let added = Webhooks::of(app, &agent.tenant, &agent.id).add(webhook, request.secret).await;
+    let (id, webhook, secret) = added.map_err(told)?;
     let made = WebhookMade {
         webhook: WebhookEntry::of(id.as_str(), &webhook, now),
         secret: secret.expose_secret().to_owned(),
@@ -89,9 +85,16 @@ async fn answer_create(app: &App, agent: String, exchange: &mut Exchange) -> Res
     Ok(dialect::json(StatusCode::OK, &made))
 }
 
-fn full() -> ApiError {
-    let message = format!("An agent has at most {MOST_WEBHOOKS} webhooks.");
-    ApiError::new(ErrorKind::Conflict, message).code("webhook_limit_reached")
+/// A failure in this endpoint's words.
+fn told(error: ManageError) -> ApiError {
+    match error {
+        ManageError::Full => {
+            let message = format!("An agent has at most {MOST_WEBHOOKS} webhooks.");
+            ApiError::new(ErrorKind::Conflict, message).code("webhook_limit_reached")
+        }
+        ManageError::Unreachable(why) => invalid_url(&why),
+        other => other.into(),
+    }
 }
 
 /// Tells of one webhook.
@@ -143,12 +146,12 @@ pub(crate) async fn update(State(app): State<App>, path: InPath<(String, String)
 async fn answer_update(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
     let (agent, id, mut webhook) = own_webhook(app, exchange, path).await?;
     let request = ChangeWebhookRequest::read(exchange.body(), &webhook)?;
-    let before = webhook.updated_at;
+    let (before, webhooks) = (webhook.updated_at, Webhooks::of(app, &agent.tenant, &agent.id));
     webhook.name = request.name.unwrap_or(webhook.name);
     webhook.enabled = request.enabled.unwrap_or(webhook.enabled);
     if let Some(receiver) = &mut webhook.receiver {
         if let Some(url) = request.target_url {
-            reachable(app, &url).await?;
+            webhooks.check(&url).await.map_err(told)?;
             receiver.url = url;
         }
         receiver.events = request.events.unwrap_or_else(|| receiver.events.clone());
@@ -156,7 +159,7 @@ async fn answer_update(app: &App, path: (String, String), exchange: &mut Exchang
             receiver.disabled = None;
         }
     }
-    let webhook = store(app, (&agent.tenant, &agent.id, &id), webhook, before).await?;
+    let webhook = webhooks.replace(&id, webhook, before).await?;
     let entry = WebhookEntry::of(id.as_str(), &webhook, app.clock().now_ms());
     Ok(dialect::json(StatusCode::OK, &entry))
 }
@@ -210,55 +213,11 @@ pub(crate) async fn rotate(State(app): State<App>, path: InPath<(String, String)
 }
 
 async fn answer_rotate(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
-    let (agent, id, mut webhook) = own_webhook(app, exchange, path).await?;
+    let (agent, id, webhook) = own_webhook(app, exchange, path).await?;
     let request = RotateSecretRequest::read(exchange.body())?;
-    let before = webhook.updated_at;
-    let secret = secret(request.secret)?;
-    let sealed = seal(app, &agent.tenant, (&id, &webhook), &secret).await?;
-    let until = app.clock().now_ms() + i64::from(request.overlap_seconds) * 1000;
-    webhook.previous = webhook.sealed_secret.replace(sealed).map(|sealed| PreviousSecret { sealed, until });
-    store(app, (&agent.tenant, &agent.id, &id), webhook, before).await?;
+    let overlap = Duration::from_secs(request.overlap_seconds.into());
+    let webhooks = Webhooks::of(app, &agent.tenant, &agent.id);
+    let (secret, until) = webhooks.rotate(&id, webhook, request.secret, overlap).await?;
     let response = RotateSecretResponse::new(secret.expose_secret().to_owned(), until);
     Ok(dialect::json(StatusCode::OK, &response))
-}
-
-/// Stores a webhook that was read as it stood at `before`.
-async fn store(
-    app: &App,
-    (tenant, agent, id): (&TenantId, &shared::id::AgentId, &WebhookId),
-    mut webhook: Webhook,
-    before: i64,
-) -> Result<Webhook, ApiError> {
-    webhook.updated_at = app.clock().now_ms().max(before + 1);
-    if app.store().replace_webhook(tenant, agent, id, &webhook, before).await? {
-        Ok(webhook)
-    } else {
-        let message = "The webhook was changed by another request, or deleted. Please try again.";
-        Err(ApiError::new(ErrorKind::Conflict, message).code("webhook_changed"))
-    }
-}
-
-/// The secret that was given, or a new one.
-fn secret(given: Option<String>) -> Result<SecretString, ApiError> {
-    match given {
-        Some(given) => Ok(given.into()),
-        None => sign::generate().ok_or_else(|| ApiError::internal("the system gives no randomness")),
-    }
-}
-
-async fn seal(
-    app: &App,
-    tenant: &TenantId,
-    (id, webhook): (&WebhookId, &Webhook),
-    secret: &SecretString,
-) -> Result<String, ApiError> {
-    app.sealer().await?.seal(tenant, &webhook.purpose(id.as_str()), secret).map_err(ApiError::internal)
-}
-
-/// Refuses an address that events could not be sent to.
-async fn reachable(app: &App, url: &str) -> Result<(), ApiError> {
-    match sender(app)?.objection(url).await {
-        Some(objection) => Err(invalid_url(&objection)),
-        None => Ok(()),
-    }
 }

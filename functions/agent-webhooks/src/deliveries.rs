@@ -6,7 +6,7 @@ use shared::app::App;
 use shared::dialect;
 use shared::dialect::kopern::ErrorResponse;
 use shared::http::{self, ApiError, ErrorKind, Exchange, InPath, Request, StatusCode};
-use shared::id::EventId;
+use shared::id::{EventId, Home};
 use shared::store::Webhook;
 
 use crate::messages::{DeliveryEntry, ListDeliveriesQuery, ListDeliveriesResponse, TestWebhookResponse};
@@ -35,7 +35,7 @@ pub(crate) async fn test(State(app): State<App>, path: InPath<(String, String)>,
 async fn answer_test(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
     let (agent, id, webhook) = own_webhook(app, exchange, path).await?;
     receives(&webhook)?;
-    let sent = sender(app)?.test((&agent.tenant, &agent.id), &id, &webhook).await?;
+    let sent = sender(app)?.test((&agent.tenant, &Home::from(&agent.id)), &id, &webhook).await?;
     Ok(dialect::json(StatusCode::OK, &TestWebhookResponse::from(sent)))
 }
 
@@ -68,7 +68,8 @@ async fn answer_list(app: &App, path: (String, String), exchange: &mut Exchange)
     let query = ListDeliveriesQuery::read(exchange.query())?;
     let before = query.before.map(EventId::from);
     let now = app.clock().now_ms();
-    let receiver = (&agent.id, &id);
+    let home = Home::from(&agent.id);
+    let receiver = (&home, &id);
     let found = app.store().deliveries(&agent.tenant, receiver, before.as_ref(), query.limit, now).await?;
     Ok(dialect::json(StatusCode::OK, &ListDeliveriesResponse::new(found, query.limit)))
 }
@@ -113,7 +114,7 @@ async fn answer_redeliver(
         return Err(ApiError::new(ErrorKind::Conflict, message).code("webhook_disabled"));
     }
     let event = EventId::from(delivery);
-    let found = sender(app)?.redeliver(&agent.tenant, (&agent.id, &id, &event)).await?;
+    let found = sender(app)?.redeliver(&agent.tenant, (&Home::from(&agent.id), &id, &event)).await?;
     let found =
         found.ok_or_else(|| ApiError::new(ErrorKind::NotFound, "Delivery not found.").code("delivery_not_found"))?;
     Ok(dialect::json(StatusCode::OK, &DeliveryEntry::from(found)))

@@ -94,7 +94,10 @@ fn name(fields: &mut Fields<'_>) -> String {
 }
 
 fn events(fields: &mut Fields<'_>) -> Option<Vec<String>> {
-    let read = |name: &str| name.parse::<EventKind>().map_err(|_| "Invalid enum value");
+    let read = |name: &str| match name.parse::<EventKind>() {
+        Ok(kind) if EventKind::NAMES.contains(&name) => Ok(kind),
+        _ => Err("Invalid enum value"),
+    };
     let mut kinds = fields.optional_strings("events", EventKind::NAMES.len(), read)?;
     if kinds.is_empty() {
         fields.wrong("events", "Array must contain at least 1 element(s)");

@@ -206,7 +206,7 @@ async fn too_many_messages_are_told_so_once_a_minute() {
 async fn a_plan_that_is_used_up_is_told_in_words_once_a_minute() {
     let chat = Chat::new("").await;
     let tenant = chat.bench.tenant.clone();
-    let item = TenantItem { tenant, plan: "free".to_owned(), monthly_tokens: Some(0), created_at: 1 };
+    let item = TenantItem { monthly_tokens: Some(0), ..TenantItem::new(tenant, 1) };
     chat.bench.app.store().put_tenant(&item).await.unwrap();
     for number in 1..=3 {
         assert_eq!(chat.work(words(number, "Hello")).await, Worked::Done);

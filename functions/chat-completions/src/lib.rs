@@ -64,9 +64,9 @@ async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Res
         .with_idempotency(idempotency.as_ref())
         .by(app.gatekeeper())
         .await?;
-    exchange.let_in(app.admissions(), &caller)?;
+    exchange.let_in(app.admissions(), &caller.pass)?;
     let request = ChatCompletionRequest::read(exchange.body())?;
-    let admission = app.admissions().admit(&caller, Wish::New, idempotency.as_ref()).await?;
+    let admission = app.admissions().admit(&caller.pass, Wish::New, idempotency.as_ref()).await?;
     let model = caller.agent.document.model.model().to_owned();
     let input = TurnInput { message: request.message, metadata: None, history: Some(request.history) };
     let (begun, events) = exchange.begin(app.turns(), caller, admission, input)?;

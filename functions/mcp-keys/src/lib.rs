@@ -90,7 +90,7 @@ async fn answer_create(app: &App, exchange: &mut Exchange) -> Result<Response, A
     let (agent, keyring) = keyring(app, exchange, tenant.clone(), request.agent_id).await?;
     let plan = Plan::of(app.store().tenant(&tenant).await?.as_ref());
     let new = NewKey {
-        agent,
+        home: (&agent).into(),
         kind: request.kind,
         name: request.name,
         description: request.description,

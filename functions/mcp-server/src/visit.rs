@@ -92,7 +92,7 @@ impl<'a> Visit<'a> {
         let presented = exchange.presented();
         let idempotency = exchange.idempotency(&[FUNCTION, presented.hash().map_or("", |hash| hash.as_str())])?;
         let caller = check(app, exchange, idempotency.as_ref()).await?;
-        let open = exchange.let_in(app.admissions(), &caller);
+        let open = exchange.let_in(app.admissions(), &caller.pass);
         Ok(Self { app, exchange, caller, open, idempotency })
     }
 
@@ -159,7 +159,7 @@ impl<'a> Visit<'a> {
     async fn look_again(&mut self) {
         match check(self.app, self.exchange, None).await {
             Ok(caller) => {
-                self.open = self.exchange.let_in(self.app.admissions(), &caller);
+                self.open = self.exchange.let_in(self.app.admissions(), &caller.pass);
                 self.caller = caller;
             }
             Err(error) => self.open = Err(error),
@@ -190,7 +190,7 @@ impl<'a> Visit<'a> {
                 }
             },
             Tool::AgentInfo => {
-                let rate = self.app.admissions().take(&self.caller).await.map_err(ApiError::from)?;
+                let rate = self.app.admissions().take(&self.caller.pass).await.map_err(ApiError::from)?;
                 self.exchange.set_rate(rate);
                 Ok(Reply::Result(tool_result(tool::agent_info(&self.caller.agent), version)))
             }
@@ -208,7 +208,7 @@ impl<'a> Visit<'a> {
             Some(session) => (Wish::Known(session), None),
             None => (Wish::New, arguments.history),
         };
-        let admission = self.app.admissions().admit(&self.caller, wish, self.idempotency.as_ref()).await?;
+        let admission = self.app.admissions().admit(&self.caller.pass, wish, self.idempotency.as_ref()).await?;
         let input = TurnInput { message: arguments.message, metadata: None, history };
         let (_, events) = self.exchange.begin(self.app.turns(), self.caller.clone(), admission, input)?;
         Ok(match delivery {

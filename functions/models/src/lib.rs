@@ -41,8 +41,8 @@ async fn list(State(app): State<App>, agent: InPath<String>, request: Request) -
 
 async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
     let caller = exchange.check(Endpoint::Models).for_agent(AgentId::from(agent)).by(app.gatekeeper()).await?;
-    exchange.let_in(app.admissions(), &caller)?;
-    exchange.set_rate(app.admissions().take(&caller).await?);
+    exchange.let_in(app.admissions(), &caller.pass)?;
+    exchange.set_rate(app.admissions().take(&caller.pass).await?);
     let model = &caller.agent.document.model;
     let info = ModelInfo {
         id: model.model().to_owned(),

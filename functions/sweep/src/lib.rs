@@ -5,8 +5,7 @@ use std::error::Error;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use shared::app::App;
-use shared::telemetry;
-use shared::webhook;
+use shared::{project, telemetry, webhook};
 
 /// A duty failed; it is in the log which one, and why. The next sweep does what was left.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +18,10 @@ pub struct SweepError;
 /// Where a duty failed.
 pub fn sweep(app: &App) -> BoxFuture<'_, Result<(), SweepError>> {
     async move {
-        let done = [is_done("events are handed over again", webhook::sweep(app).await)];
+        let done = [
+            is_done("events are handed over again", webhook::sweep(app).await),
+            is_done("sessions end whose time is over", project::end_sessions(app).await),
+        ];
         if done.contains(&false) { Err(SweepError) } else { Ok(()) }
     }
     .boxed()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::admission::Admission;
 use shared::auth::{Endpoint, Vouched};
-use shared::id::{AgentId, EventId, RequestId, WebhookId};
+use shared::id::{AgentId, EventId, Home, RequestId, WebhookId};
 use shared::queue::{Delivery, Received, Worked};
 use shared::session::Wish;
 use shared::store::{DeliveryItem, DeliveryState, Receiver, Webhook};
@@ -58,7 +58,7 @@ impl World {
         let (tenant, agent) = (&self.bench.tenant, &self.agent);
         let vouched = Vouched { tenant, agent, endpoint, identity: "ada", idempotency: None };
         let caller = vouched.by(app.gatekeeper()).await.unwrap();
-        let Admission::Run(admitted) = app.admissions().admit(&caller, Wish::New, None).await.unwrap() else {
+        let Admission::Run(admitted) = app.admissions().admit(&caller.pass, Wish::New, None).await.unwrap() else {
             return Err(TurnFailure::Lost);
         };
         let (_, events) = app.turns().run(TurnRequest {
@@ -116,7 +116,7 @@ impl World {
 
     async fn deliveries(&self, webhook: &WebhookId) -> Vec<DeliveryItem> {
         let (store, now) = (self.bench.app.store(), self.bench.clock.now_ms());
-        store.deliveries(&self.bench.tenant, (&self.agent, webhook), None, 100, now).await.unwrap()
+        store.deliveries(&self.bench.tenant, (&Home::from(&self.agent), webhook), None, 100, now).await.unwrap()
     }
 
     async fn webhook(&self, id: &WebhookId) -> Webhook {
@@ -234,8 +234,10 @@ async fn three_days_of_failure_fall_on_the_schedule_and_end_with_the_receiver_sw
     let (tenant, store) = (&world.bench.tenant, world.bench.app.store());
     assert!(store.replace_webhook(tenant, &world.agent, &id, &on, webhook.updated_at).await.unwrap());
     let deliveries = world.bench.app.deliveries().unwrap();
-    assert!(deliveries.redeliver(tenant, (&world.agent, &id, &delivery.event)).await.unwrap().is_some());
-    assert!(deliveries.redeliver(tenant, (&world.agent, &id, &EventId::generate())).await.unwrap().is_none());
+    assert!(deliveries.redeliver(tenant, (&Home::from(&world.agent), &id, &delivery.event)).await.unwrap().is_some());
+    assert!(
+        deliveries.redeliver(tenant, (&Home::from(&world.agent), &id, &EventId::generate())).await.unwrap().is_none()
+    );
     world.pump().await;
     let again = &world.deliveries(&id).await[0];
     assert_eq!((again.state, requests(&broken).await.len()), (DeliveryState::Delivered, 1));

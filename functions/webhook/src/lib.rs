@@ -94,11 +94,11 @@ async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Res
         .with_idempotency(idempotency.as_ref())
         .by(app.gatekeeper())
         .await?;
-    exchange.let_in(app.admissions(), &caller)?;
+    exchange.let_in(app.admissions(), &caller.pass)?;
     let request = WebhookRequest::read(exchange.body())?;
     check_signature(app, exchange, &caller, request.webhook_id.as_deref()).await?;
     let wish = request.session_id.map_or(Wish::New, |id| Wish::Named(SessionId::from(id)));
-    let admission = app.admissions().admit(&caller, wish, idempotency.as_ref()).await?;
+    let admission = app.admissions().admit(&caller.pass, wish, idempotency.as_ref()).await?;
     let input = TurnInput { message: request.message, metadata: request.metadata, history: None };
     let (_, events) = exchange.begin(app.turns(), caller, admission, input)?;
     let answer = turn::last(events).await?;
@@ -130,7 +130,7 @@ async fn check_signature(app: &App, exchange: &Exchange, caller: &Caller, named:
     let now = app.clock().now_ms();
     for (id, webhook) in senders.into_iter().filter(|(_, webhook)| webhook.enabled) {
         for sealed in webhook.sealed_secrets(now) {
-            let secret = sealer.open(&caller.tenant, &webhook.purpose(id), sealed).map_err(ApiError::internal)?;
+            let secret = sealer.open(&caller.pass.tenant, &webhook.purpose(id), sealed).map_err(ApiError::internal)?;
             outcome = verify(&secret, exchange.body(), signature);
             if outcome.is_ok() {
                 return Ok(());

@@ -104,13 +104,13 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
         exchange.refuse_origin();
     }
     let caller = checked?;
-    exchange.let_in(app.admissions(), &caller)?;
+    exchange.let_in(app.admissions(), &caller.pass)?;
     let request = WidgetChatRequest::read(exchange.body())?;
     let (wish, history) = match request.session_id {
         Some(id) => (Wish::Known(SessionId::from(id)), None),
         None => (Wish::New, request.history),
     };
-    let admission = app.admissions().admit(&caller, wish, idempotency.as_ref()).await?;
+    let admission = app.admissions().admit(&caller.pass, wish, idempotency.as_ref()).await?;
     let history = history.map(|items| items.into_iter().map(Message::from).collect());
     let input = TurnInput { message: request.message, metadata: None, history };
     let (_, events) = exchange.begin(app.turns(), caller, admission, input)?;

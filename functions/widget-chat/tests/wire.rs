@@ -41,7 +41,7 @@ async fn the_event_of_a_visitor_is_answered_with_the_contracts_events() {
     let reply = api.send(event(include_str!("../../../events/widget-chat.json"), api.agent.as_str(), &api.key)).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header("content-type"), "text/event-stream");
-    assert_eq!(reply.header("cache-control"), "no-cache");
+    assert_eq!(reply.header("cache-control"), "no-cache, no-transform");
     assert_eq!(reply.header("access-control-allow-origin"), "https://example.com");
     assert_eq!((reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")), ("20", "19"));
     insta::assert_snapshot!(without_ids(&reply.body));

@@ -6,6 +6,7 @@ mod field;
 pub mod origin;
 mod parse;
 mod parse_widget;
+mod project;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -15,13 +16,14 @@ pub use document::{
     WidgetScheme, WidgetSettings, WidgetTheme,
 };
 pub use error::{DocumentError, Problem};
+pub use project::{MOST_AGENTS, ProjectDocument};
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::id::{AgentId, TenantId};
-use crate::store::AgentItem;
+use crate::store::{AgentItem, ProjectAgent};
 
 /// An agent as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,12 @@ pub struct Member {
     pub name: String,
     /// What it is for, in a line.
     pub description: String,
+}
+
+impl From<&ProjectAgent> for Member {
+    fn from(agent: &ProjectAgent) -> Self {
+        Self { id: agent.id.clone(), name: agent.name.clone(), description: agent.description.clone() }
+    }
 }
 
 /// An agent that cannot be read from the table.

@@ -14,7 +14,7 @@ use crate::id::AgentId;
 use crate::model::ModelName;
 
 const KB: usize = 1024;
-const MOST_DOCUMENT: usize = 300 * KB;
+pub(super) const MOST_DOCUMENT: usize = 300 * KB;
 /// The most bytes of a document and its JSON together: a DynamoDB item of 400 KB holds both, and webhooks.
 const MOST_STORED: usize = 360 * KB;
 const MOST_PROMPT: usize = 200 * KB;
@@ -70,15 +70,15 @@ impl AgentDocument {
     }
 }
 
-struct Parts {
-    head: String,
+pub(super) struct Parts {
+    pub(super) head: String,
     prompt: String,
     /// The line after the head, from 1.
     prompt_line: u64,
 }
 
 /// Splits a document into its head and its text. A byte order mark and CRLF are taken for what they mean.
-fn split(source: &str) -> Result<Parts, DocumentError> {
+pub(super) fn split(source: &str) -> Result<Parts, DocumentError> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source).replace("\r\n", "\n");
     let mut lines = source.lines();
     if lines.next().is_none_or(|line| line.trim_end() != "---") {
@@ -142,7 +142,7 @@ pub(super) fn each<T>(
     entries.iter().filter_map(|entry| read(entry, problems)).collect()
 }
 
-fn agent_name(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
+pub(super) fn agent_name(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
     let name = field.text(1..=63, problems)?;
     let may_begin = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let problem = if !name.bytes().all(|byte| may_begin(byte) || matches!(byte, b'_' | b'-')) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Idempotency, KeyHash, Kind, Presented, Scope};
 use crate::agent::{Agent, AgentError, origin};
 use crate::clock::Clock;
-use crate::id::{AgentId, TenantId};
+use crate::id::{AgentId, Home, TenantId};
 use crate::limit::{Bucket, PlanLimit, Rate, budget_left};
 use crate::store::{AgentItem, Gate, GateRequest, IdempotencyItem, KeyItem, Store, StoreError, Webhook};
 use crate::webhook::Listeners;
@@ -39,16 +39,19 @@ pub enum Endpoint {
     Telegram,
     /// A WhatsApp number's worker.
     WhatsApp,
+    /// The app dialect.
+    App,
 }
 
 impl Endpoint {
     /// What a key needs to open it; no key opens what is for users and channels.
-    const fn scope(self) -> Option<Scope> {
+    pub(super) const fn scope(self) -> Option<Scope> {
         match self {
             Self::ChatCompletions | Self::Models => Some(Scope::Chat),
             Self::Webhook => Some(Scope::Webhook),
             Self::WidgetChat | Self::WidgetConfig => Some(Scope::Widget),
             Self::McpServer => Some(Scope::Mcp),
+            Self::App => Some(Scope::App),
             Self::AgentChat | Self::Slack | Self::Telegram | Self::WhatsApp => None,
         }
     }
@@ -67,6 +70,7 @@ impl Endpoint {
             Self::Slack => "slack",
             Self::Telegram => "telegram",
             Self::WhatsApp => "whatsapp",
+            Self::App => "app",
         }
     }
 
@@ -100,11 +104,12 @@ impl Endpoint {
             | Self::McpServer
             | Self::Slack
             | Self::Telegram
-            | Self::WhatsApp => Told::ToNobody,
+            | Self::WhatsApp
+            | Self::App => Told::ToNobody,
         }
     }
 
-    /// The documented requests a minute, or the agent's own.
+    /// The documented requests a minute, or the agent's own. An app's are its owner's plan's.
     fn rate(self, agent: &Agent) -> Option<Rate> {
         let own = &agent.document.limits.requests_per_minute;
         let requests = match self {
@@ -115,7 +120,7 @@ impl Endpoint {
             Self::McpServer => own.mcp.unwrap_or(30),
             Self::AgentChat => own.chat.unwrap_or(30),
             Self::Slack | Self::Telegram | Self::WhatsApp => own.channel.unwrap_or(15),
-            Self::WidgetConfig => return None,
+            Self::WidgetConfig | Self::App => return None,
         };
         Some(Rate::per_minute(requests))
     }
@@ -128,15 +133,13 @@ enum Told {
     ToNobody,
 }
 
-/// Who calls. Only a [`Check`] or a [`Vouched`] makes one.
+/// That somebody is let through the door: who pays, for what, and within which bounds.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Pass {
     /// Who pays.
     pub tenant: TenantId,
-    /// Whom they talk to.
-    pub agent: Agent,
-    /// The agent's webhooks by id.
-    pub webhooks: std::collections::BTreeMap<String, Webhook>,
+    /// What it opens.
+    pub home: Home,
     /// By which endpoint.
     pub endpoint: Endpoint,
     /// The tokens left this month, `None` for no limit; or the plan's limit that is reached.
@@ -145,20 +148,33 @@ pub struct Caller {
     pub buckets: Vec<(Bucket, Option<i64>)>,
     /// The request that came with the same idempotency key.
     pub earlier: Option<IdempotencyItem>,
-    key: Option<KeyItem>,
+    pub(super) key: Option<KeyItem>,
 }
 
-impl Caller {
+impl Pass {
     /// The key that opened the door, if one did.
     #[must_use]
     pub const fn key(&self) -> Option<&KeyItem> {
         self.key.as_ref()
     }
+}
 
+/// Who calls an agent. Only a [`Check`] or a [`Vouched`] makes one.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What lets them in.
+    pub pass: Pass,
+    /// Whom they talk to.
+    pub agent: Agent,
+    /// The agent's webhooks by id.
+    pub webhooks: std::collections::BTreeMap<String, Webhook>,
+}
+
+impl Caller {
     /// Who is told what comes of the call: the agent's receivers, where it is one of the dashboard's chat.
     #[must_use]
     pub fn listeners(&self) -> Listeners {
-        match self.endpoint.is_told() {
+        match self.pass.endpoint.is_told() {
             Told::ToReceivers => Listeners::of(&self.webhooks),
             Told::ToNobody => Listeners::default(),
         }
@@ -192,6 +208,9 @@ pub enum AuthError {
     /// The agent is gone.
     #[error("the agent is gone")]
     NoAgent,
+    /// There is no such app, or the key is another's.
+    #[error("there is no such app")]
+    NoApp,
     /// The agent's document cannot be read.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -203,10 +222,10 @@ pub enum AuthError {
 /// What the check works with; one for the life of the process.
 #[derive(Clone, Debug)]
 pub struct Gatekeeper {
-    store: Store,
-    clock: Clock,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
     /// To whom a key belonged when it was last seen. It decides what is read ahead, and nothing else.
-    hints: Arc<Mutex<HashMap<KeyHash, (TenantId, AgentId)>>>,
+    hints: Arc<Mutex<HashMap<KeyHash, (TenantId, Home)>>>,
     /// The agents that were seen last, so that a document is parsed once a version.
     agents: Arc<Mutex<HashMap<AgentId, Agent>>>,
 }
@@ -218,16 +237,25 @@ impl Gatekeeper {
         Self { store, clock, hints: Arc::default(), agents: Arc::default() }
     }
 
-    fn hint(&self, key: &KeyHash) -> Option<(TenantId, AgentId)> {
+    pub(super) fn hint(&self, key: &KeyHash) -> Option<(TenantId, Home)> {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn remember(&self, key: KeyHash, item: &KeyItem) {
+    pub(super) fn remember(&self, key: KeyHash, item: &KeyItem) {
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         if hints.len() >= HINTS {
             hints.clear();
         }
-        hints.insert(key, (item.tenant.clone(), item.agent.clone()));
+        hints.insert(key, (item.tenant.clone(), item.home.clone()));
+    }
+
+    /// An agent of a tenant, as it is now.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub async fn find_agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Agent, AuthError> {
+        let item = self.store.agent(tenant, agent).await?.ok_or(AuthError::NoAgent)?;
+        Ok(self.agent(item)?)
     }
 
     /// The agent of an item; its document is parsed where this version of it was not seen before.
@@ -298,18 +326,20 @@ impl Check {
         let hint = gatekeeper.hint(&hash);
         let request = GateRequest {
             key: Some(hash.as_str().to_owned()),
-            agent: self.agent.clone().or_else(|| hint.as_ref().map(|(_, agent)| agent.clone())),
+            agent: self.agent.clone().or_else(|| hint.as_ref().and_then(|(_, home)| agent_of(home))),
             buckets: self.endpoint.buckets(self.agent.as_ref(), &hash),
             tenant: hint.map(|(tenant, _)| (tenant, month.clone())),
             idempotency: self.idempotency.clone(),
+            ..GateRequest::default()
         };
         let mut gate = gatekeeper.store.read_gate(&request).await?;
         let key = gate.key.take().ok_or(AuthError::Unknown)?;
         self.check_key(&key, now.as_millisecond())?;
-        read_the_rest(&gatekeeper.store, &request, &key, month, &mut gate).await?;
+        let agent = agent_of(&key.home).ok_or(AuthError::WrongKind)?;
+        read_the_rest(&gatekeeper.store, &request, (&key.tenant, &agent), month, &mut gate).await?;
         gatekeeper.remember(hash, &key);
 
-        let item = gate.agent.take().filter(|agent| agent.tenant == key.tenant && agent.id == key.agent);
+        let item = gate.agent.take().filter(|found| found.tenant == key.tenant && found.id == agent);
         let mut item = item.ok_or(AuthError::NoAgent)?;
         let webhooks = std::mem::take(&mut item.webhooks);
         let agent = gatekeeper.agent(item)?;
@@ -322,34 +352,17 @@ impl Check {
             known.filter_map(|((identity, rate), full_at)| Some((Bucket { identity, rate: rate? }, full_at))).collect();
         let earlier =
             gate.idempotency.filter(|earlier| earlier.tenant == key.tenant && earlier.lapses_at > now.as_millisecond());
-        Ok(Caller {
-            tenant: key.tenant.clone(),
-            agent,
-            webhooks,
-            endpoint: self.endpoint,
-            budget,
-            buckets,
-            earlier,
-            key: Some(key),
-        })
+        let (tenant, home, endpoint) = (key.tenant.clone(), key.home.clone(), self.endpoint);
+        let pass = Pass { tenant, home, endpoint, budget, buckets, earlier, key: Some(key) };
+        Ok(Caller { pass, agent, webhooks })
     }
 
     fn check_key(&self, key: &KeyItem, now_ms: i64) -> Result<(), AuthError> {
-        if !key.enabled {
-            return Err(AuthError::Disabled);
-        }
-        if key.expires_at.is_some_and(|expires| expires <= now_ms) {
-            return Err(AuthError::Expired);
-        }
-        if self.agent.as_ref().is_some_and(|agent| *agent != key.agent) {
+        check_life(key, now_ms)?;
+        if self.agent.as_ref().is_some_and(|agent| key.home != Home::from(agent)) {
             return Err(AuthError::OtherAgent);
         }
-        let scope = self.endpoint.scope().ok_or(AuthError::WrongKind)?;
-        let of_its_kind = key.kind.parse::<Kind>().is_ok_and(|kind| kind.scopes().contains(&scope));
-        let of_its_own = key.scopes.is_empty() || key.scopes.iter().any(|own| own == scope.name());
-        if !of_its_kind || !of_its_own {
-            return Err(AuthError::WrongKind);
-        }
+        check_scope(key, self.endpoint)?;
         self.check_origin(&key.origins)
     }
 
@@ -367,6 +380,32 @@ impl Check {
         let Some(Asker(asker)) = &self.origin else { return Ok(()) };
         let is_among = |asker: &String| allowed.iter().any(|one| origin::normalise(one).as_ref() == Some(asker));
         if allowed.is_empty() || asker.as_ref().is_some_and(is_among) { Ok(()) } else { Err(AuthError::Origin) }
+    }
+}
+
+/// Whether a key works at all.
+pub(super) fn check_life(key: &KeyItem, now_ms: i64) -> Result<(), AuthError> {
+    if !key.enabled {
+        return Err(AuthError::Disabled);
+    }
+    if key.expires_at.is_some_and(|expires| expires <= now_ms) {
+        return Err(AuthError::Expired);
+    }
+    Ok(())
+}
+
+/// Whether a key opens this endpoint.
+pub(super) fn check_scope(key: &KeyItem, endpoint: Endpoint) -> Result<(), AuthError> {
+    let scope = endpoint.scope().ok_or(AuthError::WrongKind)?;
+    let of_its_kind = key.kind.parse::<Kind>().is_ok_and(|kind| kind.scopes().contains(&scope));
+    let of_its_own = key.scopes.is_empty() || key.scopes.iter().any(|own| own == scope.name());
+    if of_its_kind && of_its_own { Ok(()) } else { Err(AuthError::WrongKind) }
+}
+
+fn agent_of(home: &Home) -> Option<AgentId> {
+    match home {
+        Home::Agent(agent) => Some(agent.clone()),
+        Home::App(_) => None,
     }
 }
 
@@ -399,6 +438,7 @@ impl Vouched<'_> {
             buckets: vec![identity.clone()],
             tenant: Some((self.tenant.clone(), now.strftime("%Y-%m").to_string())),
             idempotency: self.idempotency.map(|idempotency| idempotency.hash.clone()),
+            ..GateRequest::default()
         };
         let gate = gatekeeper.store.read_gate(&request).await?;
         let mut item = gate.agent.filter(|agent| agent.tenant == *self.tenant).ok_or(AuthError::NoAgent)?;
@@ -408,16 +448,16 @@ impl Vouched<'_> {
         let rate = self.endpoint.rate(&agent);
         let is_live =
             |earlier: &IdempotencyItem| earlier.tenant == *self.tenant && earlier.lapses_at > now.as_millisecond();
-        Ok(Caller {
+        let pass = Pass {
             tenant: self.tenant.clone(),
-            agent,
-            webhooks,
+            home: Home::from(self.agent),
             endpoint: self.endpoint,
             budget: budget_left(gate.tenant.as_ref(), gate.usage),
             buckets: rate.map(|rate| (Bucket { identity, rate }, full_at)).into_iter().collect(),
             earlier: gate.idempotency.filter(is_live),
             key: None,
-        })
+        };
+        Ok(Caller { pass, agent, webhooks })
     }
 }
 
@@ -429,13 +469,12 @@ struct Asker(Option<String>);
 async fn read_the_rest(
     store: &Store,
     asked: &GateRequest,
-    key: &KeyItem,
+    (tenant, agent): (&TenantId, &AgentId),
     month: String,
     gate: &mut Gate,
 ) -> Result<(), StoreError> {
-    let agent = (asked.agent.as_ref() != Some(&key.agent)).then(|| key.agent.clone());
-    let tenant =
-        (asked.tenant.as_ref().map(|(tenant, _)| tenant) != Some(&key.tenant)).then(|| (key.tenant.clone(), month));
+    let agent = (asked.agent.as_ref() != Some(agent)).then(|| agent.clone());
+    let tenant = (asked.tenant.as_ref().map(|(asked, _)| asked) != Some(tenant)).then(|| (tenant.clone(), month));
     if agent.is_none() && tenant.is_none() {
         return Ok(());
     }

@@ -4,12 +4,18 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
-/// What every key of this dialect starts with.
+/// What every key of the kopern dialect starts with.
 const PREFIX: &str = "kpn_";
-/// How many characters of a key may be shown, its prefix included.
-const SHOWN: usize = 8;
+/// What every key of the app dialect starts with.
+const APP_PREFIX: &str = "sk-app-";
+/// How many characters of a key may be shown behind its prefix.
+const SHOWN: usize = 4;
+/// How many characters of base64 follow an app key's prefix.
+const APP_RANDOM: usize = 43;
 /// The longest text that is looked up as a key.
 const LONGEST: usize = 200;
 
@@ -24,9 +30,13 @@ impl PlainKey {
     /// A new key: the prefix and 32 random bytes in hex. `None` where the system gives no randomness.
     #[must_use]
     pub fn generate() -> Option<Self> {
-        let mut bytes = [0; 32];
-        aws_lc_rs::rand::fill(&mut bytes).ok()?;
-        Some(Self(format!("{PREFIX}{}", hex::encode(bytes)).into()))
+        Some(Self(format!("{PREFIX}{}", hex::encode(random()?)).into()))
+    }
+
+    /// A new key of an app: the prefix and 32 random bytes in base64. `None` where the system gives no randomness.
+    #[must_use]
+    pub fn generate_for_app() -> Option<Self> {
+        Some(Self(format!("{APP_PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?)).into()))
     }
 
     /// What is kept of it.
@@ -38,7 +48,9 @@ impl PlainKey {
     /// The characters by which a person tells keys apart.
     #[must_use]
     pub fn shown(&self) -> String {
-        self.0.expose_secret().chars().take(SHOWN).collect()
+        let text = self.0.expose_secret();
+        let prefix = if text.starts_with(APP_PREFIX) { APP_PREFIX } else { PREFIX };
+        text.chars().take(prefix.len() + SHOWN).collect()
     }
 
     /// The key itself, to be handed to its owner.
@@ -46,6 +58,12 @@ impl PlainKey {
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+fn random() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl KeyHash {
@@ -79,6 +97,18 @@ impl Presented {
         Self([bearer, from_query].into_iter().flatten().find(could_be_one).map(|text| KeyHash::of(&text)))
     }
 
+    /// The key of an app, which comes as a bearer and in no other way.
+    #[must_use]
+    pub fn for_app(authorization: Option<&str>) -> Self {
+        let is_one = |text: &&str| {
+            text.strip_prefix(APP_PREFIX).is_some_and(|rest| {
+                rest.len() == APP_RANDOM
+                    && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            })
+        };
+        Self(authorization.and_then(bearer).filter(is_one).map(KeyHash::of))
+    }
+
     /// The hash to look up; `None` where no key came.
     #[must_use]
     pub const fn hash(&self) -> Option<&KeyHash> {
@@ -100,6 +130,8 @@ pub enum Kind {
     Server,
     /// Public, in the source of a page: it works on widget routes and nowhere else.
     Widget,
+    /// Kept secret, on a server of an app's owner: the app dialect, and nothing else.
+    App,
 }
 
 /// A part of the API.
@@ -113,6 +145,8 @@ pub enum Scope {
     Mcp,
     /// The widget's endpoints.
     Widget,
+    /// The app dialect.
+    App,
 }
 
 impl Scope {
@@ -124,6 +158,7 @@ impl Scope {
             Self::Webhook => "webhook",
             Self::Mcp => "mcp",
             Self::Widget => "widget",
+            Self::App => "app",
         }
     }
 }
@@ -135,6 +170,7 @@ impl Kind {
         match self {
             Self::Server => &[Scope::Chat, Scope::Webhook, Scope::Mcp],
             Self::Widget => &[Scope::Widget],
+            Self::App => &[Scope::App],
         }
     }
 
@@ -144,6 +180,7 @@ impl Kind {
         match self {
             Self::Server => "server",
             Self::Widget => "widget",
+            Self::App => "app",
         }
     }
 }
@@ -160,10 +197,10 @@ impl FromStr for Scope {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Chat, Self::Webhook, Self::Mcp, Self::Widget];
+        let all = [Self::Chat, Self::Webhook, Self::Mcp, Self::Widget, Self::App];
         all.into_iter()
             .find(|scope| scope.name() == name)
-            .ok_or_else(|| UnknownName { expected: "chat, webhook, mcp or widget", found: name.to_owned() })
+            .ok_or_else(|| UnknownName { expected: "chat, webhook, mcp, widget or app", found: name.to_owned() })
     }
 }
 
@@ -174,7 +211,8 @@ impl FromStr for Kind {
         match name {
             "server" => Ok(Self::Server),
             "widget" => Ok(Self::Widget),
-            _ => Err(UnknownName { expected: "server or widget", found: name.to_owned() }),
+            "app" => Ok(Self::App),
+            _ => Err(UnknownName { expected: "server, widget or app", found: name.to_owned() }),
         }
     }
 }
@@ -199,6 +237,21 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             "the vector of FIPS 180-4"
         );
+    }
+
+    #[test]
+    fn an_apps_key_is_32_random_bytes_in_base64_and_comes_as_a_bearer_alone() {
+        let key = PlainKey::generate_for_app().unwrap();
+        assert_eq!(key.reveal().len(), 7 + 43);
+        assert_eq!(key.shown(), &key.reveal()[..11]);
+        let bearer = format!("Bearer {}", key.reveal());
+        assert_eq!(Presented::for_app(Some(&bearer)).hash(), Some(&key.hash()));
+        let long = format!("{bearer}x");
+        let other = format!("Bearer {}", PlainKey::generate().unwrap().reveal());
+        for wrong in [None, Some(key.reveal()), Some(&*long), Some(&*other), Some("Bearer sk-app-xxxxxxxxxxxxx")] {
+            assert_eq!(Presented::for_app(wrong), Presented(None), "{wrong:?}");
+        }
+        assert_eq!(Presented::from_request(Some(&bearer), Some(&format!("key={}", key.reveal()))), Presented(None));
     }
 
     #[test]

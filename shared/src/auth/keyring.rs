@@ -6,15 +6,15 @@ use jiff::Timestamp;
 
 use super::{Kind, PlainKey, Scope};
 use crate::clock::Clock;
-use crate::id::{AgentId, ConnectorId, KeyId, TenantId};
+use crate::id::{ConnectorId, Home, KeyId, TenantId};
 use crate::limit::PlanLimit;
 use crate::store::{KeyItem, Store, StoreError};
 
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// The agent that it opens.
-    pub agent: AgentId,
+    /// What it opens.
+    pub home: Home,
     /// What it is for.
     pub kind: Kind,
     /// A person's name for it.
@@ -99,7 +99,7 @@ impl Keyring {
             hash: String::new(),
             id: KeyId::generate(),
             tenant: self.tenant.clone(),
-            agent: new.agent,
+            home: new.home,
             kind: new.kind.name().to_owned(),
             connector: ConnectorId::generate(),
             name: new.name,
@@ -118,20 +118,20 @@ impl Keyring {
         })
     }
 
-    /// All keys of an agent, disabled ones too, the oldest first.
+    /// All keys of an agent or an app, disabled ones too, the oldest first.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn list(&self, agent: &AgentId) -> Result<Vec<KeyItem>, KeyringError> {
-        Ok(self.store.keys(&self.tenant, agent).await?)
+    pub async fn list(&self, home: impl Into<Home>) -> Result<Vec<KeyItem>, KeyringError> {
+        Ok(self.store.keys(&self.tenant, home).await?)
     }
 
     /// Puts a new key in the place of another, which stops to work at once.
     ///
     /// # Errors
     /// [`KeyringError::Disabled`] where it does not work any more: of many rotations at once, one wins.
-    pub async fn rotate(&self, agent: &AgentId, key: &KeyId) -> Result<(PlainKey, KeyItem), KeyringError> {
-        let old = self.find(agent, key).await?;
+    pub async fn rotate(&self, home: impl Into<Home>, key: &KeyId) -> Result<(PlainKey, KeyItem), KeyringError> {
+        let old = self.find(&home.into(), key).await?;
         self.replace(old, Duration::ZERO).await
     }
 
@@ -141,11 +141,11 @@ impl Keyring {
     /// [`KeyringError::Disabled`] where it does not work any more: of many rotations at once, one wins.
     pub async fn rotate_connector(
         &self,
-        agent: &AgentId,
+        home: impl Into<Home>,
         connector: &ConnectorId,
         grace: Duration,
     ) -> Result<(PlainKey, KeyItem), KeyringError> {
-        let old = self.standing_in(agent, connector).await?.ok_or(KeyringError::Missing)?;
+        let old = self.standing_in(&home.into(), connector).await?.ok_or(KeyringError::Missing)?;
         self.replace(old, grace).await
     }
 
@@ -169,9 +169,9 @@ impl Keyring {
     }
 
     /// The key that stands in a connector, read consistently.
-    async fn standing_in(&self, agent: &AgentId, connector: &ConnectorId) -> Result<Option<KeyItem>, KeyringError> {
+    async fn standing_in(&self, home: &Home, connector: &ConnectorId) -> Result<Option<KeyItem>, KeyringError> {
         match self.store.connector(&self.tenant, connector).await? {
-            Some(found) if found.agent == *agent => Ok(self.store.key(&self.tenant, &found.key_hash).await?),
+            Some(found) if found.home == *home => Ok(self.store.key(&self.tenant, &found.key_hash).await?),
             Some(_) | None => Ok(None),
         }
     }
@@ -180,8 +180,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Disabled`] where it does not work any more.
-    pub async fn revoke(&self, agent: &AgentId, key: &KeyId) -> Result<(), KeyringError> {
-        let key = self.find(agent, key).await?;
+    pub async fn revoke(&self, home: impl Into<Home>, key: &KeyId) -> Result<(), KeyringError> {
+        let key = self.find(&home.into(), key).await?;
         if self.store.revoke_key(&key, self.clock.now_ms()).await? { Ok(()) } else { Err(KeyringError::Disabled) }
     }
 
@@ -190,16 +190,17 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Missing`] where there never was such a connector.
-    pub async fn delete_connector(&self, agent: &AgentId, connector: &ConnectorId) -> Result<(), KeyringError> {
+    pub async fn delete_connector(&self, home: impl Into<Home>, connector: &ConnectorId) -> Result<(), KeyringError> {
+        let home = home.into();
         let mut is_known = false;
         for _ in 0..TRIES {
-            let Some(key) = self.standing_in(agent, connector).await? else { break };
+            let Some(key) = self.standing_in(&home, connector).await? else { break };
             is_known = true;
             if self.store.revoke_key(&key, self.clock.now_ms()).await? {
                 break;
             }
         }
-        for key in self.list(agent).await?.into_iter().filter(|key| key.connector == *connector) {
+        for key in self.list(&home).await?.into_iter().filter(|key| key.connector == *connector) {
             is_known = true;
             if key.enabled {
                 self.store.revoke_key(&key, self.clock.now_ms()).await?;
@@ -208,8 +209,8 @@ impl Keyring {
         if is_known { Ok(()) } else { Err(KeyringError::Missing) }
     }
 
-    async fn find(&self, agent: &AgentId, key: &KeyId) -> Result<KeyItem, KeyringError> {
-        let keys = self.store.keys(&self.tenant, agent).await?;
+    async fn find(&self, home: &Home, key: &KeyId) -> Result<KeyItem, KeyringError> {
+        let keys = self.store.keys(&self.tenant, home).await?;
         let found = keys.into_iter().find(|found| found.id == *key).ok_or(KeyringError::Missing)?;
         if found.enabled { Ok(found) } else { Err(KeyringError::Disabled) }
     }
@@ -222,7 +223,11 @@ fn later(now_ms: i64, by: Duration) -> i64 {
 
 /// Gives the item a text, and the text's hash.
 fn fresh(item: KeyItem) -> Result<(PlainKey, KeyItem), KeyringError> {
-    let plain = PlainKey::generate().ok_or(KeyringError::NoRandomness)?;
+    let plain = match item.home {
+        Home::Agent(_) => PlainKey::generate(),
+        Home::App(_) => PlainKey::generate_for_app(),
+    };
+    let plain = plain.ok_or(KeyringError::NoRandomness)?;
     let item = KeyItem { hash: plain.hash().as_str().to_owned(), prefix: plain.shown(), ..item };
     Ok((plain, item))
 }

@@ -1,5 +1,6 @@
 //! Who calls, and what they may do.
 
+mod app;
 mod check;
 mod idempotency;
 mod key;
@@ -8,7 +9,8 @@ mod oidc;
 mod signature;
 pub mod user;
 
-pub use check::{AuthError, Caller, Check, Endpoint, Gatekeeper, Vouched};
+pub use app::{AppCaller, AppCheck};
+pub use check::{AuthError, Caller, Check, Endpoint, Gatekeeper, Pass, Vouched};
 pub use idempotency::Idempotency;
 pub use key::{KeyHash, Kind, PlainKey, Presented, Scope, UnknownName, bearer};
 pub use keyring::{Keyring, KeyringError, NewKey};

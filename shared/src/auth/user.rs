@@ -6,7 +6,7 @@ use super::oidc::{Identity, TokenError, Verifier};
 use crate::clock::Clock;
 use crate::config::Oidc;
 use crate::id::TenantId;
-use crate::limit::{Bucket, LimitError, Limiter, Plan, Rate, RateStatus};
+use crate::limit::{Bucket, LimitError, Limiter, Rate, RateStatus};
 use crate::store::{GateRequest, Store, StoreError, TenantItem, UserItem};
 
 /// The documented requests a minute, over all endpoints that take ID tokens.
@@ -112,12 +112,7 @@ pub async fn settle(store: &Store, clock: &Clock, issuer: &str, subject: &str) -
     if let Some(known) = store.user(&hash).await? {
         return Ok(known.tenant);
     }
-    let tenant = TenantItem {
-        tenant: TenantId::generate(),
-        plan: Plan::Free.name().to_owned(),
-        monthly_tokens: None,
-        created_at: clock.now_ms(),
-    };
+    let tenant = TenantItem::new(TenantId::generate(), clock.now_ms());
     let user = item(issuer, subject, tenant.tenant.clone(), clock.now_ms());
     if store.put_new_user(&user, &tenant).await? {
         return Ok(tenant.tenant);

@@ -193,10 +193,10 @@ impl Work<'_> {
         text: &str,
     ) -> Result<TurnStream, WorkError> {
         // Asked for before the session is held: a platform may take its time.
-        let history = match &caller.earlier {
+        let history = match &caller.pass.earlier {
             Some(_) => None,
             None => {
-                self.app.admissions().peek(&caller).1?;
+                self.app.admissions().peek(&caller.pass).1?;
                 voice.history().await.unwrap_or_else(|error| {
                     tracing::warn!(error = telemetry::chain(&error), "what was said before cannot be read");
                     None
@@ -208,7 +208,7 @@ impl Work<'_> {
             Some(session) => session,
             None => SessionId::from(format!("{}{conversation}", SessionId::PREFIX)),
         };
-        let admission = self.app.admissions().admit(&caller, Wish::Named(session), Some(idempotency)).await?;
+        let admission = self.app.admissions().admit(&caller.pass, Wish::Named(session), Some(idempotency)).await?;
         let admitted = match admission {
             Admission::Replay(turn) => return Ok(Turns::replay(&turn).map_err(ApiError::internal)?),
             Admission::Run(admitted) => admitted,
@@ -218,7 +218,7 @@ impl Work<'_> {
             trace: admitted.trace,
             request: RequestId::generate(),
             function: FUNCTION,
-            source: caller.endpoint.name(),
+            source: caller.pass.endpoint.name(),
             listeners: caller.listeners(),
             agent: caller.agent,
             app: None,
@@ -228,7 +228,7 @@ impl Work<'_> {
                 metadata: Some(Map::from_iter([("channel".to_owned(), platform)])),
                 history,
             },
-            budget: caller.budget.ok().flatten(),
+            budget: caller.pass.budget.ok().flatten(),
             claim: admitted.claim,
             key_used: admitted.key_used,
             deadline: self.received.deadline,

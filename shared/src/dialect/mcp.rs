@@ -88,6 +88,7 @@ impl From<&ApiError> for RpcError {
             | ErrorKind::MethodNotAllowed
             | ErrorKind::Conflict
             | ErrorKind::Mismatch
+            | ErrorKind::UnsupportedMediaType
             | ErrorKind::RateLimited => RpcCode::Refused,
         };
         let data = RefusalData { code: error.code, details: &error.details };

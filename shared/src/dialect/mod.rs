@@ -1,5 +1,6 @@
 //! How each dialect renders an error, a rate limit and a turn's events. Handlers write none of it.
 
+pub mod app;
 pub mod kopern;
 pub mod mcp;
 pub mod openai;
@@ -22,12 +23,26 @@ pub enum Dialect {
     OpenAi,
     /// MCP's JSON-RPC.
     Mcp,
+    /// `/v1/apps/…` of the app document.
+    App,
 }
 
 impl Dialect {
-    /// The status of a failure. All dialects agree on it.
+    /// The largest body of a request, in bytes; Lambda's own limit is 6 MB.
+    #[must_use]
+    pub const fn largest_body(self) -> usize {
+        match self {
+            Self::Kopern | Self::OpenAi | Self::Mcp => 4 * 1024 * 1024,
+            Self::App => 1024 * 1024,
+        }
+    }
+
+    /// The status of a failure. All dialects but the app's agree on it.
     #[must_use]
     pub const fn status(self, kind: ErrorKind) -> StatusCode {
+        if matches!(self, Self::App) {
+            return app::status(kind);
+        }
         match kind {
             ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
             ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -36,6 +51,7 @@ impl Dialect {
             ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::Conflict => StatusCode::CONFLICT,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorKind::Mismatch => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::AgentFailed | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -51,6 +67,7 @@ impl Dialect {
             Self::Kopern => json(status, &kopern::ErrorResponse::from(error)),
             Self::OpenAi => json(status, &openai::ErrorResponse::from(error)),
             Self::Mcp => mcp::refusal(status, error, call),
+            Self::App => json(status, &app::ErrorResponse::from(error)),
         };
         if error.kind == ErrorKind::Unauthenticated {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -65,12 +82,16 @@ impl Dialect {
         response
     }
 
-    /// Tells how a bucket stands. All dialects count the reset in milliseconds since the Unix epoch.
+    /// Tells how a bucket stands. The reset is counted in milliseconds since the Unix epoch; by the app dialect, in seconds.
     pub fn rate_headers(self, rate: &RateStatus, headers: &mut HeaderMap) {
+        let reset = match self {
+            Self::Kopern | Self::OpenAi | Self::Mcp => rate.reset_ms,
+            Self::App => rate.reset_ms.saturating_add(999) / 1000,
+        };
         for (name, value) in [
             ("x-ratelimit-limit", i64::from(rate.limit)),
             ("x-ratelimit-remaining", i64::from(rate.remaining)),
-            ("x-ratelimit-reset", rate.reset_ms),
+            ("x-ratelimit-reset", reset),
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
         }

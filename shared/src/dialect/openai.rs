@@ -44,6 +44,7 @@ impl From<&ApiError> for ErrorResponse {
             | ErrorKind::MethodNotAllowed
             | ErrorKind::Conflict
             | ErrorKind::TooLarge
+            | ErrorKind::UnsupportedMediaType
             | ErrorKind::Mismatch => "invalid_request_error",
         };
         // The SDKs and their users know one code for every key that does not work.

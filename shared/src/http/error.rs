@@ -8,9 +8,10 @@ use crate::channel::slack;
 use crate::limit::{LimitError, PlanLimit, RateStatus};
 use crate::queue::QueueError;
 use crate::session::SessionError;
-use crate::store::StoreError;
+use crate::session::app::FactError;
+use crate::store::{EndReason, MOST_WEBHOOKS, StoreError};
 use crate::turn::TurnFailure;
-use crate::webhook::DeliverError;
+use crate::webhook::{DeliverError, ManageError};
 
 /// What kind of failure it is. A dialect gives each kind its status and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum ErrorKind {
     Conflict,
     /// The body is too large.
     TooLarge,
+    /// The body is of a type that the endpoint does not take.
+    UnsupportedMediaType,
     /// The idempotency key came with another body before.
     Mismatch,
     /// The rate limit is reached.
@@ -142,6 +145,7 @@ impl From<AuthError> for ApiError {
             AuthError::WidgetDisabled => {
                 Self::new(Forbidden, "Widget is not enabled for this agent.").code("widget_disabled")
             }
+            AuthError::NoApp => Self::new(NotFound, "App not found.").code("app_not_found"),
             AuthError::NoAgent => Self::new(NotFound, "Agent not found.").code("agent_not_found"),
             AuthError::Agent(source) => Self::internal(source),
             AuthError::Store(source) => source.into(),
@@ -252,10 +256,29 @@ impl From<SessionError> for ApiError {
             SessionError::Busy => {
                 Self::new(ErrorKind::RateLimited, "Another message of this session is still being answered.")
                     .code("session_busy")
-                    .retry_after(Duration::from_secs(2))
+                    .retry_after(Duration::from_secs(1))
             }
+            SessionError::Missing(session) => Self::new(ErrorKind::InvalidRequest, "Session not found")
+                .code("session_not_found")
+                .details(vec![format!("session_id: {session}")]),
+            SessionError::Over(session, reason) => {
+                let (message, code) = match reason {
+                    EndReason::UserEnded => ("Session has ended", "session_ended"),
+                    EndReason::Expired => ("Session expired", "session_expired"),
+                };
+                Self::new(ErrorKind::InvalidRequest, message).code(code).details(vec![format!("session_id: {session}")])
+            }
+            SessionError::Fact(error) => error.into(),
             SessionError::Store(source) => source.into(),
         }
+    }
+}
+
+impl From<FactError> for ApiError {
+    fn from(error: FactError) -> Self {
+        Self::new(ErrorKind::InvalidRequest, "Invalid request body")
+            .code("invalid_request")
+            .details(vec![error.to_string()])
     }
 }
 
@@ -290,6 +313,27 @@ impl From<DeliverError> for ApiError {
         match error {
             DeliverError::Store(error) | DeliverError::Queue(QueueError::Store(error)) => error.into(),
             DeliverError::Queue(_) | DeliverError::Secret(_) | DeliverError::Seal(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<ManageError> for ApiError {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::Full => {
+                let message = format!("There may be at most {MOST_WEBHOOKS} webhooks.");
+                Self::new(ErrorKind::Conflict, message).code("webhook_limit_reached")
+            }
+            ManageError::Changed => {
+                let message = "The webhook was changed by another request, or deleted. Please try again.";
+                Self::new(ErrorKind::Conflict, message).code("webhook_changed")
+            }
+            ManageError::Unreachable(why) => Self::new(ErrorKind::InvalidRequest, "Invalid request body")
+                .code("invalid_request")
+                .details(vec![format!("url: Invalid url: {why}")]),
+            ManageError::Seal(error) => *error,
+            ManageError::NoRandomness | ManageError::Client(_) => Self::internal(error),
+            ManageError::Store(source) => source.into(),
         }
     }
 }

@@ -15,17 +15,16 @@ use url::Url;
 
 use super::{ApiError, ErrorKind, InPath, public_url};
 use crate::admission::{Admission, Admissions};
-use crate::auth::{AuthError, Caller, Check, Endpoint, Idempotency, Presented, User, Users, bearer};
+use crate::agent::Agent;
+use crate::auth::{AppCheck, AuthError, Caller, Check, Endpoint, Idempotency, Pass, Presented, User, Users, bearer};
 use crate::dialect::Dialect;
 use crate::id::{AgentId, RequestId, TenantId};
 use crate::limit::RateStatus;
 use crate::store::{AgentItem, Store};
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement};
-use crate::turn::{Begun, TurnInput, TurnRequest, TurnStream, Turns};
-
-/// The largest body, in bytes; Lambda's own limit is 6 MB.
-pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
+use crate::turn::{AppTurn, Begun, TurnInput, TurnRequest, TurnStream, Turns};
+use crate::webhook::Listeners;
 
 /// The longest idempotency key, in characters.
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
@@ -56,6 +55,25 @@ pub struct Exchange {
     call: Value,
     /// For the log.
     agent: Option<String>,
+}
+
+/// Who answers a caller, and who is told of it.
+#[derive(Debug)]
+pub struct Respondent {
+    /// What lets the caller in.
+    pub pass: Pass,
+    /// The agent.
+    pub agent: Agent,
+    /// The receivers.
+    pub listeners: Listeners,
+    /// The app that it belongs to.
+    pub app: Option<AppTurn>,
+}
+
+impl From<Caller> for Respondent {
+    fn from(caller: Caller) -> Self {
+        Self { listeners: caller.listeners(), pass: caller.pass, agent: caller.agent, app: None }
+    }
 }
 
 /// What a reply says to browsers.
@@ -94,15 +112,14 @@ impl Exchange {
             call: Value::Null,
             agent: None,
         };
-        match Limited::new(body, LARGEST_BODY).collect().await {
+        let largest = dialect.largest_body();
+        match Limited::new(body, largest).collect().await {
             Ok(body) => {
                 exchange.body = body.to_bytes();
                 Ok(exchange)
             }
-            Err(error) if error.is::<LengthLimitError>() => Err(exchange.reply(Err(ApiError::new(
-                ErrorKind::TooLarge,
-                format!("The body is larger than {LARGEST_BODY} bytes."),
-            )))),
+            Err(error) if error.is::<LengthLimitError>() => Err(exchange
+                .reply(Err(ApiError::new(ErrorKind::TooLarge, format!("The body is larger than {largest} bytes."))))),
             Err(error) => {
                 Err(exchange
                     .reply(Err(ApiError::new(ErrorKind::InvalidRequest, "The body did not arrive.").because(error))))
@@ -194,6 +211,21 @@ impl Exchange {
         }
     }
 
+    /// The body must not say that it is something else than JSON.
+    ///
+    /// # Errors
+    /// Where its `Content-Type` says so.
+    pub fn expect_json(&self) -> Result<(), ApiError> {
+        let Some(found) = self.parts.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+        let found =
+            found.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if found == "application/json" || (found.starts_with("application/") && found.ends_with("+json")) {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorKind::UnsupportedMediaType, "The Content-Type must be application/json.")
+            .code("unsupported_media_type"))
+    }
+
     /// The request's `Idempotency-Key` with its body, if it carries one; `scope` is what the key is unique within.
     ///
     /// # Errors
@@ -206,6 +238,13 @@ impl Exchange {
     #[must_use]
     pub fn check(&self, endpoint: Endpoint) -> Check {
         Check::key(self.presented(), endpoint).from_origin(self.origin())
+    }
+
+    /// The check of the key of this app, which is given no other way than as a bearer.
+    #[must_use]
+    pub fn check_app(&self, app: &str) -> AppCheck {
+        let authorization = self.parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        AppCheck::key(Presented::for_app(authorization)).of_app(app)
     }
 
     /// Who comes with an ID token. Nothing is taken from their bucket.
@@ -233,11 +272,11 @@ impl Exchange {
     /// # Errors
     /// Where its bucket is empty, or its plan used up. An answered request that comes again is let in all the same: it
     /// costs nothing.
-    pub fn let_in(&mut self, admissions: &Admissions, caller: &Caller) -> Result<(), ApiError> {
-        self.agent = Some(caller.agent.id.to_string());
-        let (rate, outcome) = admissions.peek(caller);
+    pub fn let_in(&mut self, admissions: &Admissions, pass: &Pass) -> Result<(), ApiError> {
+        self.agent = Some(pass.home.to_string());
+        let (rate, outcome) = admissions.peek(pass);
         self.rate = rate.or(self.rate);
-        if caller.earlier.is_some() { Ok(()) } else { outcome }
+        if pass.earlier.is_some() { Ok(()) } else { outcome }
     }
 
     /// Begins the turn of a caller that is let in, or the replay of the one that answered this request before.
@@ -247,10 +286,11 @@ impl Exchange {
     pub fn begin(
         &mut self,
         turns: &Turns,
-        caller: Caller,
+        respondent: impl Into<Respondent>,
         admission: Admission,
         input: TurnInput,
     ) -> Result<(Begun, TurnStream), ApiError> {
+        let Respondent { pass, agent, listeners, app } = respondent.into();
         match admission {
             Admission::Replay(turn) => {
                 let begun =
@@ -263,13 +303,13 @@ impl Exchange {
                     trace: admitted.trace,
                     request: self.id.clone(),
                     function: self.function,
-                    source: caller.endpoint.name(),
-                    listeners: caller.listeners(),
-                    agent: caller.agent,
-                    app: None,
+                    source: pass.endpoint.name(),
+                    listeners,
+                    agent,
+                    app,
                     session: admitted.session,
                     input,
-                    budget: caller.budget.ok().flatten(),
+                    budget: pass.budget.ok().flatten(),
                     claim: admitted.claim,
                     key_used: admitted.key_used,
                     deadline: self.deadline(),

@@ -7,7 +7,7 @@ mod public_url;
 mod sse;
 
 pub use error::{ApiError, ErrorKind};
-pub use exchange::{Cors, Deadline, Exchange, LARGEST_BODY, named};
+pub use exchange::{Cors, Deadline, Exchange, Respondent, named};
 pub use fields::{Fields, in_the_query, json_object, parameters};
 pub use sse::{Frame, stream};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
-use http::HeaderValue;
+use http::header::{self, HeaderValue};
 use utoipa::ToSchema;
 
 /// How long a stream is silent at most: well below every proxy's patience, and API Gateway's.
@@ -33,8 +33,10 @@ pub fn stream(frames: impl Stream<Item = Frame> + Send + 'static) -> Response {
         Ok::<_, Infallible>(event.data(frame.data))
     });
     let mut response =
-        Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).text("keep-alive")).into_response();
+        Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).text("heartbeat")).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     // For proxies that gather small writes otherwise.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

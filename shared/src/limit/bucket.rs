@@ -10,7 +10,25 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     capacity: u32,
-    window: Duration,
+    window: Window,
+}
+
+/// A stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// 60 seconds.
+    Minute,
+    /// 24 hours.
+    Day,
+}
+
+impl Window {
+    const fn micros(self) -> i64 {
+        match self {
+            Self::Minute => 60_000_000,
+            Self::Day => 86_400_000_000,
+        }
+    }
 }
 
 /// How a bucket stands.
@@ -22,6 +40,8 @@ pub struct RateStatus {
     pub remaining: u32,
     /// When the bucket is full again, in milliseconds since the Unix epoch.
     pub reset_ms: i64,
+    /// The window.
+    pub window: Window,
 }
 
 /// Whether there is enough in the bucket.
@@ -37,12 +57,18 @@ impl Rate {
     /// `capacity` requests a minute; at least one.
     #[must_use]
     pub const fn per_minute(capacity: u32) -> Self {
-        Self { capacity: if capacity == 0 { 1 } else { capacity }, window: Duration::from_secs(60) }
+        Self { capacity: if capacity == 0 { 1 } else { capacity }, window: Window::Minute }
+    }
+
+    /// `capacity` requests a day; at least one.
+    #[must_use]
+    pub const fn per_day(capacity: u32) -> Self {
+        Self { window: Window::Day, ..Self::per_minute(capacity) }
     }
 
     /// Between two tokens, in microseconds; at least one.
     pub(super) fn interval(self) -> i64 {
-        i64::try_from(self.window.as_micros() / u128::from(self.capacity)).unwrap_or(i64::MAX).max(1)
+        (self.window.micros() / i64::from(self.capacity)).max(1)
     }
 
     /// From empty to full, in microseconds.
@@ -59,6 +85,7 @@ impl Rate {
             limit: self.capacity,
             remaining: u32::try_from(remaining).unwrap_or(self.capacity),
             reset_ms: full_at.max(now) / 1000,
+            window: self.window,
         }
     }
 }
@@ -91,7 +118,7 @@ mod tests {
         let mut full_at = 0;
         for left in (0..30).rev() {
             let (next, verdict) = take(full_at, rate, now, 1);
-            let status = RateStatus { limit: 30, remaining: left, reset_ms: next / 1000 };
+            let status = RateStatus { limit: 30, remaining: left, reset_ms: next / 1000, window: Window::Minute };
             assert_eq!(verdict, Verdict::Allowed(status));
             full_at = next;
         }

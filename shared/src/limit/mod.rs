@@ -4,6 +4,6 @@ mod bucket;
 mod limiter;
 mod plan;
 
-pub use bucket::{Rate, RateStatus, Verdict, take};
+pub use bucket::{Rate, RateStatus, Verdict, Window, take};
 pub use limiter::{Bucket, LimitError, Limiter};
-pub use plan::{Plan, PlanLimit, UnknownPlan, budget_left};
+pub use plan::{Plan, PlanLimit, UnknownPlan, app_rates, budget_left};

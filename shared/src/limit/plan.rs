@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::Rate;
 use crate::store::{TenantItem, UsageItem};
 
 /// What a tenant pays for.
@@ -53,6 +54,17 @@ impl Plan {
         }
     }
 
+    /// An app's requests a minute and a day. The documented `Custom` of the enterprise plan is this where a tenant has no
+    /// limits of its own.
+    #[must_use]
+    pub const fn app_requests(self) -> (u32, u32) {
+        match self {
+            Self::Free => (60, 1_000),
+            Self::Pro => (600, 50_000),
+            Self::Enterprise => (6_000, 1_000_000),
+        }
+    }
+
     /// The plan's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -80,6 +92,17 @@ impl FromStr for Plan {
             _ => Err(UnknownPlan(name.to_owned())),
         }
     }
+}
+
+/// An app's rates: by minute, and by day.
+#[must_use]
+pub fn app_rates(tenant: Option<&TenantItem>) -> [Rate; 2] {
+    let (minute, day) = Plan::of(tenant).app_requests();
+    let own = |own: fn(&TenantItem) -> Option<u32>| tenant.and_then(own);
+    [
+        Rate::per_minute(own(|tenant| tenant.requests_per_minute).unwrap_or(minute)),
+        Rate::per_day(own(|tenant| tenant.requests_per_day).unwrap_or(day)),
+    ]
 }
 
 /// The tokens that the tenant has left this month; `None` for no limit.
@@ -114,7 +137,7 @@ mod tests {
     use crate::id::TenantId;
 
     fn tenant(plan: &str, monthly_tokens: Option<u64>) -> TenantItem {
-        TenantItem { tenant: TenantId::generate(), plan: plan.to_owned(), monthly_tokens, created_at: 0 }
+        TenantItem { plan: plan.to_owned(), monthly_tokens, ..TenantItem::new(TenantId::generate(), 0) }
     }
 
     fn used(input_tokens: u64, output_tokens: u64) -> Option<UsageItem> {
@@ -141,5 +164,14 @@ mod tests {
             budget_left(Some(&tenant("enterprise", Some(500))), used(500, 0)).unwrap_err().to_string(),
             "Monthly token limit reached (500)"
         );
+    }
+
+    #[test]
+    fn an_apps_rates_are_its_plans_or_the_tenants_own() {
+        let rates = |minute, day| [Rate::per_minute(minute), Rate::per_day(day)];
+        assert_eq!(app_rates(None), rates(60, 1_000));
+        assert_eq!(app_rates(Some(&tenant("pro", None))), rates(600, 50_000));
+        let own = TenantItem { requests_per_day: Some(7), ..tenant("usage", None) };
+        assert_eq!(app_rates(Some(&own)), rates(6_000, 7));
     }
 }

@@ -4,24 +4,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::app::{AppWish, FactError};
 use super::history;
 use crate::clock::{Clock, millis};
-use crate::id::{AgentId, SessionId, TenantId, TraceId};
+use crate::id::{Home, SessionId, TenantId, TraceId};
 use crate::model::Message;
-use crate::store::{LeaseOutcome, SessionItem, Store, StoreError, TurnItem};
+use crate::store::{AppLease, AppSessionItem, EndReason, LeaseOutcome, SessionItem, Store, StoreError, TurnItem};
 
 /// How long a lease holds that is not renewed. A turn renews its own every third of it; after a crash the session is
 /// free again when it has passed.
 pub const LEASE: Duration = Duration::from_secs(9);
 /// How long a turn waits for the one before it: longer than a lease, so that a crash costs a wait and no error.
 pub const PATIENCE: Duration = Duration::from_secs(12);
+/// How long a turn of an app waits for the one before it.
+const APP_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two tries for a lease.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How many turns of the past are read.
 const TURNS: i32 = 50;
 
 /// Which session a caller wishes for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
     /// One that begins now.
     New,
@@ -29,6 +32,8 @@ pub enum Wish {
     Named(SessionId),
     /// The one of this id if it exists, else one that begins now.
     Known(SessionId),
+    /// One of an app.
+    App(AppWish),
 }
 
 /// A session that is open for one turn.
@@ -42,6 +47,8 @@ pub struct Session {
     pub next_turn: u64,
     /// What was said before.
     pub history: Vec<Message>,
+    /// An app's session, with what the request tells of it.
+    pub app: Option<Box<AppSessionItem>>,
 }
 
 /// The hold on a session.
@@ -57,6 +64,15 @@ pub enum SessionError {
     /// Another turn holds it for longer than we wait.
     #[error("another turn of this session is running")]
     Busy,
+    /// The app has no such session.
+    #[error("there is no such session")]
+    Missing(SessionId),
+    /// The app's session has ended.
+    #[error("the session has ended")]
+    Over(SessionId, EndReason),
+    /// What the request tells of the session does not fit.
+    #[error(transparent)]
+    Fact(#[from] FactError),
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -84,9 +100,7 @@ impl Sessions {
     /// [`SessionError::Busy`] where it waited in vain.
     pub async fn open(
         &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        source: &str,
+        (tenant, home, source): (&TenantId, &Home, &str),
         owner: &TraceId,
         wish: Wish,
     ) -> Result<Session, SessionError> {
@@ -94,7 +108,9 @@ impl Sessions {
             Wish::New => return Ok(fresh()),
             Wish::Named(id) => (id, true),
             Wish::Known(id) => (id, false),
+            Wish::App(wish) => return self.open_app(tenant, owner, wish).await,
         };
+        let Home::Agent(agent) = home else { return Err(SessionError::Missing(id)) };
         let give_up = Instant::now() + PATIENCE;
         loop {
             let now = self.clock.now_ms();
@@ -123,11 +139,57 @@ impl Sessions {
                         lease: Some(Lease { owner: owner.to_string() }),
                         next_turn: session.last_turn + 1,
                         history: history(&turns),
+                        app: None,
                     });
                 }
                 LeaseOutcome::Missing => return Ok(fresh()),
                 LeaseOutcome::Busy(_) if Instant::now() >= give_up => return Err(SessionError::Busy),
                 LeaseOutcome::Busy(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Opens a session of an app, or drafts a new one; the request's facts are added to it, and stored with the turn.
+    async fn open_app(&self, tenant: &TenantId, owner: &TraceId, wish: AppWish) -> Result<Session, SessionError> {
+        let AppWish { app, session, entry, facts } = wish;
+        let Some(id) = session else {
+            let drafted = facts.begin(tenant, (&app, &entry), SessionId::generate(), self.clock.now_ms())?;
+            return Ok(Session { id: drafted.id.clone(), app: Some(Box::new(drafted)), ..fresh() });
+        };
+        let give_up = Instant::now() + APP_PATIENCE;
+        loop {
+            let now = self.clock.now_ms();
+            let hold = (owner.as_str(), now + millis(LEASE));
+            let (leased, turns) = tokio::join!(
+                self.store.lease_app_session(tenant, (&app, &id), hold, now),
+                self.store.last_turns(tenant, &app, &id, TURNS, now),
+            );
+            match leased? {
+                AppLease::Held(mut session) => {
+                    let turns = match turns {
+                        Ok(turns) if is_settled(&turns, session.last_turn) => turns,
+                        Ok(_) => self.store.last_turns(tenant, &app, &id, TURNS, now).await?,
+                        Err(error) => return Err(error.into()),
+                    };
+                    if let Err(error) = facts.add_to(&mut session) {
+                        self.store.release_lease(&app, &id, owner.as_str()).await?;
+                        return Err(error.into());
+                    }
+                    return Ok(Session {
+                        id,
+                        lease: Some(Lease { owner: owner.to_string() }),
+                        next_turn: session.last_turn + 1,
+                        history: history(&turns),
+                        app: Some(session),
+                    });
+                }
+                AppLease::Missing => return Err(SessionError::Missing(id)),
+                AppLease::Over(session) => {
+                    let reason = session.end.as_ref().map_or(EndReason::Expired, |end| end.reason);
+                    return Err(SessionError::Over(id, reason));
+                }
+                AppLease::Busy if Instant::now() >= give_up => return Err(SessionError::Busy),
+                AppLease::Busy => tokio::time::sleep(PAUSE).await,
             }
         }
     }
@@ -139,14 +201,18 @@ impl Sessions {
         turns: Vec<TurnItem>,
         now: i64,
     ) -> Result<Vec<TurnItem>, StoreError> {
-        let newest = turns.last().map_or(0, |turn| turn.number);
-        if newest >= session.last_turn || session.last_turn == 0 {
+        if is_settled(&turns, session.last_turn) {
             return Ok(turns);
         }
         self.store.last_turns(&session.tenant, &session.agent, &session.id, TURNS, now).await
     }
 }
 
+/// Whether these turns go up to the session's last one.
+fn is_settled(turns: &[TurnItem], last_turn: u64) -> bool {
+    turns.last().map_or(0, |turn| turn.number) >= last_turn
+}
+
 fn fresh() -> Session {
-    Session { id: SessionId::generate(), lease: None, next_turn: 1, history: Vec::new() }
+    Session { id: SessionId::generate(), lease: None, next_turn: 1, history: Vec::new(), app: None }
 }

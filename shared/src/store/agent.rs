@@ -7,10 +7,11 @@ use serde_dynamo::AttributeValue;
 
 use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
 use super::outbox::outbox_write;
+use super::project::project_key;
 use super::read::Query;
 use super::write::Write;
 use super::{OutboxItem, Store, StoreError};
-use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::id::{AgentId, EventId, Home, TenantId, WebhookId};
 
 /// An agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,18 +200,30 @@ impl Store {
         Ok(self.write(&write).await?.is_done())
     }
 
-    /// Adds a webhook to an agent; `false` where the agent is gone, or has [`MOST_WEBHOOKS`].
+    /// The webhooks of an agent or an app; none where it is gone.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn webhooks(&self, tenant: &TenantId, home: &Home) -> Result<BTreeMap<String, Webhook>, StoreError> {
+        let webhooks = match home {
+            Home::Agent(agent) => self.agent(tenant, agent).await?.map(|agent| agent.webhooks),
+            Home::App(project) => self.project(tenant, project).await?.map(|project| project.webhooks),
+        };
+        Ok(webhooks.unwrap_or_default())
+    }
+
+    /// Adds a webhook to an agent or an app; `false` where that is gone, or has [`MOST_WEBHOOKS`].
     ///
     /// # Errors
     /// Where the table does not take it.
     pub async fn put_webhook(
         &self,
         tenant: &TenantId,
-        agent: &AgentId,
+        home: impl Into<Home>,
         id: &WebhookId,
         webhook: &Webhook,
     ) -> Result<bool, StoreError> {
-        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+        let write = webhook_update(tenant, &home.into(), id, "SET webhooks.#id = :value")
             .condition("tenant = :tenant AND size(webhooks) < :most")
             .value(":value", serde_dynamo::to_attribute_value(webhook)?)
             .value(":most", number(MOST_WEBHOOKS));
@@ -224,12 +237,12 @@ impl Store {
     pub async fn replace_webhook(
         &self,
         tenant: &TenantId,
-        agent: &AgentId,
+        home: impl Into<Home>,
         id: &WebhookId,
         webhook: &Webhook,
         before: i64,
     ) -> Result<bool, StoreError> {
-        let write = webhook_update(tenant, agent, id, "SET webhooks.#id = :value")
+        let write = webhook_update(tenant, &home.into(), id, "SET webhooks.#id = :value")
             .condition("tenant = :tenant AND webhooks.#id.updated_at = :before")
             .value(":value", serde_dynamo::to_attribute_value(webhook)?)
             .value(":before", number(before));
@@ -243,14 +256,14 @@ impl Store {
     /// Where the table does not take it.
     pub async fn disable_receiver(
         &self,
-        (tenant, agent): (&TenantId, &AgentId),
+        (tenant, home): (&TenantId, &Home),
         id: &WebhookId,
         disabled: &Disabled,
         outbox: Option<&OutboxItem>,
     ) -> Result<bool, StoreError> {
         let expression = "SET webhooks.#id.#enabled = :off, webhooks.#id.updated_at = :at, \
                           webhooks.#id.receiver.#disabled = :disabled";
-        let update = webhook_update(tenant, agent, id, expression)
+        let update = webhook_update(tenant, home, id, expression)
             .condition("tenant = :tenant AND webhooks.#id.#enabled = :on")
             .name("#enabled", "enabled")
             .name("#disabled", "disabled")
@@ -269,14 +282,23 @@ impl Store {
     ///
     /// # Errors
     /// Where the table does not take it.
-    pub async fn delete_webhook(&self, tenant: &TenantId, agent: &AgentId, id: &WebhookId) -> Result<bool, StoreError> {
-        let write = webhook_update(tenant, agent, id, "REMOVE webhooks.#id")
+    pub async fn delete_webhook(
+        &self,
+        tenant: &TenantId,
+        home: impl Into<Home>,
+        id: &WebhookId,
+    ) -> Result<bool, StoreError> {
+        let write = webhook_update(tenant, &home.into(), id, "REMOVE webhooks.#id")
             .condition("tenant = :tenant AND attribute_exists(webhooks.#id)");
         Ok(self.write(&write).await?.is_done())
     }
 }
 
 /// A change of one webhook; its condition is to name the `:tenant`.
-fn webhook_update(tenant: &TenantId, agent: &AgentId, id: &WebhookId, expression: &'static str) -> Write {
-    Write::update(&agent_key(agent), expression).name("#id", id.as_str()).value(":tenant", text(tenant.as_str()))
+fn webhook_update(tenant: &TenantId, home: &Home, id: &WebhookId, expression: &'static str) -> Write {
+    let key = match home {
+        Home::Agent(agent) => agent_key(agent),
+        Home::App(project) => project_key(project),
+    };
+    Write::update(&key, expression).name("#id", id.as_str()).value(":tenant", text(tenant.as_str()))
 }

@@ -7,7 +7,7 @@ use super::item::{Key, TTL, number, text, ttl};
 use super::read::Query;
 use super::write::Write;
 use super::{KeyItem, Store, StoreError};
-use crate::id::{AgentId, ConnectorId, TenantId};
+use crate::id::{ConnectorId, Home, TenantId};
 
 /// The sort key of the count; those of the connectors start with it, and stand behind it.
 const SK: &str = "CONNECTOR";
@@ -21,8 +21,9 @@ pub struct ConnectorItem {
     pub connector: ConnectorId,
     /// Who owns it.
     pub tenant: TenantId,
-    /// The agent that its keys open.
-    pub agent: AgentId,
+    /// What its keys open.
+    #[serde(rename = "agent")]
+    pub home: Home,
     /// The hash of the key that stands in it.
     pub key_hash: String,
     /// When that key stops to work.
@@ -106,7 +107,7 @@ impl Store {
         let item = ConnectorItem {
             connector: key.connector.clone(),
             tenant: key.tenant.clone(),
-            agent: key.agent.clone(),
+            home: key.home.clone(),
             key_hash: key.hash.clone(),
             expires_at: key.expires_at,
         };

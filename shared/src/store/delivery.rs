@@ -6,7 +6,7 @@ use super::item::{Item, Key, TTL, number, text, ttl};
 use super::read::Query;
 use super::write::{Write, Written};
 use super::{Store, StoreError};
-use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::id::{EventId, Home, TenantId, WebhookId};
 
 /// How many deliveries are looked through for one that went well.
 const LOOK: i32 = 200;
@@ -18,8 +18,9 @@ pub struct DeliveryItem {
     pub event: EventId,
     /// Who owns it.
     pub tenant: TenantId,
-    /// Of which agent it tells.
-    pub agent: AgentId,
+    /// Of what it tells.
+    #[serde(rename = "agent")]
+    pub home: Home,
     /// The receiver.
     pub webhook: WebhookId,
     /// What happened.
@@ -99,17 +100,17 @@ pub enum AttemptClaim {
     Missing,
 }
 
-fn partition(agent: &AgentId, webhook: &WebhookId) -> String {
-    format!("WEBHOOK#{agent}#{webhook}")
+fn partition(home: &Home, webhook: &WebhookId) -> String {
+    format!("WEBHOOK#{home}#{webhook}")
 }
 
-fn delivery_key(agent: &AgentId, webhook: &WebhookId, event: &EventId) -> Key {
-    Key::new(partition(agent, webhook), format!("DELIVERY#{event}"))
+fn delivery_key(home: &Home, webhook: &WebhookId, event: &EventId) -> Key {
+    Key::new(partition(home, webhook), format!("DELIVERY#{event}"))
 }
 
 impl DeliveryItem {
     fn item(&self) -> Result<Item, StoreError> {
-        let mut item = delivery_key(&self.agent, &self.webhook, &self.event).with(serde_dynamo::to_item(self)?);
+        let mut item = delivery_key(&self.home, &self.webhook, &self.event).with(serde_dynamo::to_item(self)?);
         item.insert(TTL.to_owned(), ttl(self.expires_at));
         Ok(item)
     }
@@ -131,12 +132,12 @@ impl Store {
     /// Where the table does not take it.
     pub async fn claim_attempt(
         &self,
-        (agent, webhook, event): (&AgentId, &WebhookId, &EventId),
+        (home, webhook, event): (&Home, &WebhookId, &EventId),
         attempt: u32,
         now_ms: i64,
         until_ms: i64,
     ) -> Result<AttemptClaim, StoreError> {
-        let key = delivery_key(agent, webhook, event);
+        let key = delivery_key(home, webhook, event);
         if !key.is_possible() {
             return Ok(AttemptClaim::Missing);
         }
@@ -178,10 +179,10 @@ impl Store {
     pub async fn restart_delivery(
         &self,
         tenant: &TenantId,
-        (agent, webhook, event): (&AgentId, &WebhookId, &EventId),
+        (home, webhook, event): (&Home, &WebhookId, &EventId),
         now_ms: i64,
     ) -> Result<Option<DeliveryItem>, StoreError> {
-        let key = delivery_key(agent, webhook, event);
+        let key = delivery_key(home, webhook, event);
         if !key.is_possible() {
             return Ok(None);
         }
@@ -211,13 +212,13 @@ impl Store {
     pub async fn deliveries(
         &self,
         tenant: &TenantId,
-        (agent, webhook): (&AgentId, &WebhookId),
+        (home, webhook): (&Home, &WebhookId),
         before: Option<&EventId>,
         limit: i32,
         now_ms: i64,
     ) -> Result<Vec<DeliveryItem>, StoreError> {
         let before = before.map_or("DELIVERY$".to_owned(), |event| format!("DELIVERY#{event}"));
-        let query = Query::before(&partition(agent, webhook), &before).limit(limit);
+        let query = Query::before(&partition(home, webhook), &before).limit(limit);
         let mut found: Vec<DeliveryItem> = self.page(&query).await?;
         found.retain(|delivery| delivery.tenant == *tenant && delivery.expires_at > now_ms);
         Ok(found)
@@ -230,7 +231,7 @@ impl Store {
     pub async fn took_any(
         &self,
         tenant: &TenantId,
-        receiver: (&AgentId, &WebhookId),
+        receiver: (&Home, &WebhookId),
         since_ms: i64,
     ) -> Result<bool, StoreError> {
         let last = self.deliveries(tenant, receiver, None, LOOK, since_ms).await?;

@@ -7,9 +7,13 @@ use super::bucket::{BucketItem, bucket_key};
 use super::idempotency::idempotency_key;
 use super::item::{Item, Key};
 use super::key::key_key;
+use super::project::project_key;
+use super::session::session_key;
 use super::tenant::{tenant_key, usage_key};
-use super::{AgentItem, IdempotencyItem, KeyItem, Store, StoreError, TenantItem, UsageItem};
-use crate::id::{AgentId, TenantId};
+use super::{
+    AgentItem, AppSessionItem, IdempotencyItem, KeyItem, ProjectItem, Store, StoreError, TenantItem, UsageItem,
+};
+use crate::id::{AgentId, ProjectId, SessionId, TenantId};
 
 /// What to read. Parts that are not known yet are left out.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,10 @@ pub struct GateRequest {
     pub key: Option<String>,
     /// The agent.
     pub agent: Option<AgentId>,
+    /// The app.
+    pub project: Option<ProjectId>,
+    /// The app's session that the request names.
+    pub session: Option<(ProjectId, SessionId)>,
     /// The identities of the buckets.
     pub buckets: Vec<String>,
     /// The tenant, and the month (`yyyy-mm`) of its usage.
@@ -33,6 +41,10 @@ pub struct Gate {
     pub key: Option<KeyItem>,
     /// The agent.
     pub agent: Option<AgentItem>,
+    /// The app.
+    pub project: Option<ProjectItem>,
+    /// The app's session.
+    pub session: Option<AppSessionItem>,
     /// When each bucket is full again, in the order of the request; `None` for a full one.
     pub buckets: Vec<Option<i64>>,
     /// The tenant.
@@ -51,17 +63,22 @@ impl Store {
     pub async fn read_gate(&self, request: &GateRequest) -> Result<Gate, StoreError> {
         let key = request.key.as_deref().map(key_key);
         let agent = request.agent.as_ref().map(agent_key);
+        let project = request.project.as_ref().map(project_key);
+        let session = request.session.as_ref().map(|(app, session)| session_key(app, session));
         let buckets: Vec<Key> = request.buckets.iter().map(|identity| bucket_key(identity)).collect();
         let tenant = request.tenant.as_ref().map(|(tenant, _)| tenant_key(tenant));
         let usage = request.tenant.as_ref().map(|(tenant, month)| usage_key(tenant, month));
         let idempotency = request.idempotency.as_deref().map(idempotency_key);
 
-        let wanted = [&key, &agent, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
+        let wanted =
+            [&key, &agent, &project, &session, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
         let possible = wanted.filter(|key| key.is_possible());
         let mut items = self.batch(possible.map(Key::attributes).collect()).await?;
         Ok(Gate {
             key: take(&mut items, key.as_ref())?,
             agent: take(&mut items, agent.as_ref())?,
+            project: take(&mut items, project.as_ref())?,
+            session: take(&mut items, session.as_ref())?,
             buckets: buckets
                 .iter()
                 .map(|key| Ok(take::<BucketItem>(&mut items, Some(key))?.map(|bucket| bucket.full_at)))

@@ -7,7 +7,7 @@ use super::item::{GSI1_PK, GSI1_SK, Item, Key, number, text};
 use super::read::Query;
 use super::write::Write;
 use super::{Store, StoreError};
-use crate::id::{AgentId, ConnectorId, KeyId, TenantId};
+use crate::id::{ConnectorId, Home, KeyId, TenantId};
 
 /// How often a key is tried to be stored while others are, too.
 const ROOM_TRIES: u32 = 30;
@@ -20,8 +20,9 @@ pub struct KeyItem {
     pub id: KeyId,
     /// Who owns it.
     pub tenant: TenantId,
-    /// The agent that it opens.
-    pub agent: AgentId,
+    /// What it opens.
+    #[serde(rename = "agent")]
+    pub home: Home,
     /// What it may be used on.
     pub kind: String,
     /// What it stands for, through its rotations; a new one for a key that has none.
@@ -69,14 +70,14 @@ pub(super) fn key_key(hash: &str) -> Key {
     Key::new(format!("KEY#{hash}"), "KEY")
 }
 
-fn agent_index(agent: &AgentId) -> String {
-    format!("AGENT#{agent}#KEY")
+fn home_index(home: &Home) -> String {
+    format!("AGENT#{home}#KEY")
 }
 
 impl KeyItem {
     fn item(&self) -> Result<Item, StoreError> {
         let mut item = key_key(&self.hash).with(serde_dynamo::to_item(self)?);
-        item.insert(GSI1_PK.to_owned(), text(agent_index(&self.agent)));
+        item.insert(GSI1_PK.to_owned(), text(home_index(&self.home)));
         item.insert(GSI1_SK.to_owned(), text(self.id.as_str()));
         Ok(item)
     }
@@ -127,12 +128,12 @@ impl Store {
         Ok(item.filter(|key| key.tenant == *tenant))
     }
 
-    /// All keys of an agent, the oldest first. The index may lag behind a write by a moment.
+    /// All keys of an agent or an app, the oldest first. The index may lag behind a write by a moment.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    pub async fn keys(&self, tenant: &TenantId, agent: &AgentId) -> Result<Vec<KeyItem>, StoreError> {
-        let keys: Vec<KeyItem> = self.all(Query::index(&agent_index(agent))).await?;
+    pub async fn keys(&self, tenant: &TenantId, home: impl Into<Home>) -> Result<Vec<KeyItem>, StoreError> {
+        let keys: Vec<KeyItem> = self.all(Query::index(&home_index(&home.into()))).await?;
         Ok(keys.into_iter().filter(|key| key.tenant == *tenant).collect())
     }
 

@@ -8,10 +8,15 @@
 //! | connector: what a key opens, through its rotations | `TENANT#<id>` | `CONNECTOR#<id>` | | | the key's expiry | connector |
 //! | user, and the tenant that is theirs | `USER#<sha-256 of issuer and subject>` | `USER` | | | | user |
 //! | agent, with its webhooks | `AGENT#<id>` | `AGENT` | `TENANT#<id>#AGENT` | name | | agent |
-//! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<id>#KEY` | key id | | key |
+//! | project, with its receivers | `PROJECT#<id>` | `PROJECT` | `TENANT#<id>#PROJECT` | name | | project |
+//! | an app's usage of a model by an agent on a day | `PROJECT#<id>` | `USAGE#<yyyy-mm-dd>#<agent>#<model>` | | | 400 days | app_usage |
+//! | key | `KEY#<sha-256 of the key>` | `KEY` | `AGENT#<agent or project>#KEY` | key id | | key |
 //! | rate bucket | `BUCKET#<identity>` | `BUCKET` | | | when full again | bucket |
 //! | session | `SESSION#<agent>#<id>` | `SESSION` | | | expiry | session |
-//! | turn of a session | `SESSION#<agent>#<id>` | `TURN#<number>` | | | expiry | session |
+//! | session of an app | `SESSION#<project>#<id>` | `SESSION` | | | 30 days after its last turn | app_session |
+//! | alarm of such a session, until it ends | `SESSION#<project>#<id>` | `END` | `SESSION-END` | its time, and the session | | app_session |
+//! | turn of a session | `SESSION#<agent or project>#<id>` | `TURN#<number>` | | | expiry | session |
+//! | where the turn of an app's trace stands | `TRACE#<id>` | `TRACE` | | | the turn's | trace |
 //! | connection of a channel | `CHANNEL#<platform>#<its id there>` | `CHANNEL` | `AGENT#<id>#CHANNEL` | platform and id | | connection |
 //! | message in a queue of this machine | `QUEUE#<name>` | its id | | | 14 days | queue |
 //! | name of such a message, taken for five minutes | `QUEUE#<name>#NAME#<name>` | `NAME` | | | its end | queue |
@@ -26,6 +31,8 @@
 //! Writes that race are conditional; the writes of a turn are one transaction.
 
 mod agent;
+mod app_session;
+mod app_usage;
 mod bucket;
 mod connection;
 mod connector;
@@ -36,6 +43,7 @@ mod idempotency;
 mod item;
 mod key;
 mod outbox;
+mod project;
 mod queue;
 mod read;
 mod reply;
@@ -43,11 +51,14 @@ mod sealed;
 mod session;
 mod table;
 mod tenant;
+mod trace;
 mod turn;
 mod user;
 mod write;
 
 pub use agent::{AgentItem, Disabled, MOST_WEBHOOKS, PreviousSecret, Receiver, Webhook};
+pub use app_session::{AppLease, AppSessionItem, EndReason, SessionAlarm, SessionEnd};
+pub use app_usage::AppUsageItem;
 pub use bucket::{BucketTake, BucketWrite};
 pub use connection::ConnectionItem;
 pub use connector::ConnectorItem;
@@ -57,12 +68,13 @@ pub use gate::{Gate, GateRequest};
 pub use idempotency::{Claim, IdempotencyItem, IdempotencyState};
 pub use key::KeyItem;
 pub use outbox::{OutboxEvent, OutboxItem, WaitingOutbox};
+pub use project::{ProjectAgent, ProjectItem};
 pub use queue::QueuedItem;
 pub use reply::ReplyItem;
 pub use sealed::SealedText;
 pub use session::{LeaseOutcome, SessionItem, TurnItem};
 pub use tenant::{TenantItem, UsageItem};
-pub use turn::{TurnAbort, TurnCommit};
+pub use turn::{AppCommit, TurnAbort, TurnCommit};
 pub use user::UserItem;
 
 use std::sync::Arc;

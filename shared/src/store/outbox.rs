@@ -7,7 +7,7 @@ use super::read::Query;
 use super::write::Write;
 use super::{Store, StoreError};
 use crate::clock::iso;
-use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::id::{EventId, Home, TenantId, WebhookId};
 
 /// Over how many partitions of the index they are spread: an item may have hundreds of kilobytes, and a partition takes a
 /// thousand a second.
@@ -20,8 +20,9 @@ pub struct OutboxItem {
     pub id: String,
     /// Who owns it.
     pub tenant: TenantId,
-    /// Of which agent it tells.
-    pub agent: AgentId,
+    /// Of what it tells, and whose receivers are told.
+    #[serde(rename = "agent")]
+    pub home: Home,
     /// What happened.
     pub events: Vec<OutboxEvent>,
     /// When.

@@ -63,6 +63,14 @@ impl Query {
         query.backwards()
     }
 
+    /// The items from one sort key to another.
+    pub(super) fn between(partition: &str, from: &str, to: &str) -> Self {
+        let mut query = Self::new(None, "pk = :partition AND sk BETWEEN :from AND :to", partition);
+        query.expression_attribute_values.insert(":from", text(from));
+        query.expression_attribute_values.insert(":to", text(to));
+        query
+    }
+
     /// A partition of the index, which may lag behind a write by a moment.
     pub(super) fn index(partition: &str) -> Self {
         Self::new(Some(GSI1), "gsi1pk = :partition", partition)

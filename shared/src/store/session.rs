@@ -8,7 +8,7 @@ use super::outbox::outbox_write;
 use super::read::Query;
 use super::write::{Write, Written};
 use super::{OutboxItem, Store, StoreError};
-use crate::id::{AgentId, EventId, SessionId, TenantId, TraceId};
+use crate::id::{AgentId, EventId, Home, ProjectId, SessionId, TenantId, TraceId};
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,18 +47,32 @@ pub struct TurnItem {
     pub tenant: TenantId,
     /// Who answered.
     pub agent: AgentId,
+    /// The app that the session belongs to; a session without one belongs to its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<ProjectId>,
     /// Its place in the session, from 1.
     pub number: u64,
     /// Its name in logs and answers.
     pub trace: TraceId,
     /// When it began.
     pub started_at: i64,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_at: i64,
     /// When it may be forgotten.
     pub expires_at: i64,
     /// The endpoint that it came in by.
     pub source: String,
     /// What was said and what it cost, as JSON (`session::Turn`).
     pub record: String,
+}
+
+impl TurnItem {
+    /// What its session belongs to.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        self.app.as_ref().map_or_else(|| Home::from(&self.agent), Home::from)
+    }
 }
 
 /// What became of the wish for a session's lease.
@@ -72,12 +86,12 @@ pub enum LeaseOutcome {
     Missing,
 }
 
-pub(super) fn session_key(agent: &AgentId, session: &SessionId) -> Key {
-    Key::new(format!("SESSION#{agent}#{session}"), "SESSION")
+pub(super) fn session_key(home: impl Into<Home>, session: &SessionId) -> Key {
+    Key::new(format!("SESSION#{}#{session}", home.into()), "SESSION")
 }
 
-pub(super) fn turn_key(agent: &AgentId, session: &SessionId, turn: u64) -> Key {
-    Key::new(format!("SESSION#{agent}#{session}"), format!("TURN#{turn:010}"))
+pub(super) fn turn_key(home: impl Into<Home>, session: &SessionId, turn: u64) -> Key {
+    Key::new(format!("SESSION#{}#{session}", home.into()), format!("TURN#{turn:010}"))
 }
 
 impl Store {
@@ -143,12 +157,12 @@ impl Store {
     /// Where the table does not take it.
     pub async fn renew_lease(
         &self,
-        agent: &AgentId,
+        home: impl Into<Home>,
         session: &SessionId,
         owner: &str,
         until_ms: i64,
     ) -> Result<bool, StoreError> {
-        let write = Write::update(&session_key(agent, session), "SET lease_until = :until")
+        let write = Write::update(&session_key(home, session), "SET lease_until = :until")
             .condition("lease_owner = :owner")
             .value(":until", number(until_ms))
             .value(":owner", text(owner));
@@ -159,8 +173,13 @@ impl Store {
     ///
     /// # Errors
     /// Where the table does not take it.
-    pub async fn release_lease(&self, agent: &AgentId, session: &SessionId, owner: &str) -> Result<(), StoreError> {
-        let write = Write::update(&session_key(agent, session), "REMOVE lease_owner, lease_until")
+    pub async fn release_lease(
+        &self,
+        home: impl Into<Home>,
+        session: &SessionId,
+        owner: &str,
+    ) -> Result<(), StoreError> {
+        let write = Write::update(&session_key(home, session), "REMOVE lease_owner, lease_until")
             .condition("lease_owner = :owner")
             .value(":owner", text(owner));
         self.write(&write).await.map(drop)
@@ -219,15 +238,34 @@ impl Store {
     pub async fn last_turns(
         &self,
         tenant: &TenantId,
-        agent: &AgentId,
+        home: impl Into<Home>,
         session: &SessionId,
         limit: i32,
         now_ms: i64,
     ) -> Result<Vec<TurnItem>, StoreError> {
-        let query = Query::starting(&session_key(agent, session).pk, "TURN#").backwards().limit(limit);
+        let query = Query::starting(&session_key(home, session).pk, "TURN#").backwards().limit(limit);
         let mut turns: Vec<TurnItem> = self.page(&query).await?;
         turns.retain(|turn| turn.tenant == *tenant && turn.expires_at > now_ms);
         turns.reverse();
+        Ok(turns)
+    }
+
+    /// The turns of a session before this one, the newest first: what one page holds (1 MB), at most 50.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub async fn turns_before(
+        &self,
+        tenant: &TenantId,
+        home: impl Into<Home>,
+        session: &SessionId,
+        turn: u64,
+        now_ms: i64,
+    ) -> Result<Vec<TurnItem>, StoreError> {
+        let (first, last) = (turn_key(home, session, 0), turn.saturating_sub(1));
+        let query = Query::between(&first.pk, &first.sk, &format!("TURN#{last:010}")).backwards().limit(50);
+        let mut turns: Vec<TurnItem> = self.page(&query).await?;
+        turns.retain(|turn| turn.tenant == *tenant && turn.expires_at > now_ms);
         Ok(turns)
     }
 
@@ -238,12 +276,12 @@ impl Store {
     pub async fn turn(
         &self,
         tenant: &TenantId,
-        agent: &AgentId,
+        home: impl Into<Home>,
         session: &SessionId,
         turn: u64,
         now_ms: i64,
     ) -> Result<Option<TurnItem>, StoreError> {
-        let found: Option<TurnItem> = self.get(&turn_key(agent, session, turn)).await?;
+        let found: Option<TurnItem> = self.get(&turn_key(home, session, turn)).await?;
         Ok(found.filter(|found| found.tenant == *tenant && found.expires_at > now_ms))
     }
 }

@@ -17,8 +17,29 @@ pub struct TenantItem {
     /// Tokens a month, where they differ from the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_tokens: Option<u64>,
+    /// Requests a minute of each app, where they differ from the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// Requests a day of each app, where they differ from the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_day: Option<u32>,
     /// When it was made.
     pub created_at: i64,
+}
+
+impl TenantItem {
+    /// A tenant on the free plan.
+    #[must_use]
+    pub fn new(tenant: TenantId, created_at: i64) -> Self {
+        Self {
+            tenant,
+            plan: "free".to_owned(),
+            monthly_tokens: None,
+            requests_per_minute: None,
+            requests_per_day: None,
+            created_at,
+        }
+    }
 }
 
 /// What a tenant used in a month.

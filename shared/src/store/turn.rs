@@ -1,14 +1,16 @@
 //! The writes of a turn's end: all of them, or none.
 
+use super::app_usage::app_usage_write;
 use super::idempotency::idempotency_key;
 use super::item::{TTL, number, text, ttl};
 use super::key::key_key;
 use super::outbox::outbox_write;
 use super::session::{session_key, turn_key};
 use super::tenant::usage_key;
+use super::trace::trace_write;
 use super::write::Write;
-use super::{OutboxItem, SessionItem, Store, StoreError, TurnItem, UsageItem};
-use crate::id::{AgentId, SessionId, TenantId, TraceId};
+use super::{AppSessionItem, AppUsageItem, OutboxItem, SessionItem, Store, StoreError, TurnItem, UsageItem};
+use crate::id::{Home, SessionId, TenantId, TraceId};
 
 /// A turn that ended well.
 #[derive(Clone, Debug)]
@@ -25,6 +27,17 @@ pub struct TurnCommit<'a> {
     pub key_used: Option<(&'a str, i64)>,
     /// What is told of it.
     pub outbox: Option<&'a OutboxItem>,
+    /// What an app's session comes to by it.
+    pub app: Option<AppCommit<'a>>,
+}
+
+/// What a turn makes of its app's session, and of what the app used.
+#[derive(Clone, Copy, Debug)]
+pub struct AppCommit<'a> {
+    /// The session as it is after the turn, without a lease.
+    pub session: &'a AppSessionItem,
+    /// What each agent used of each model.
+    pub usage: &'a [AppUsageItem],
 }
 
 /// A turn that failed or was given up: it is paid for and leaves nothing else behind.
@@ -34,8 +47,8 @@ pub struct TurnAbort<'a> {
     pub trace: &'a TraceId,
     /// Who pays.
     pub tenant: &'a TenantId,
-    /// Who would have answered.
-    pub agent: &'a AgentId,
+    /// What the session belongs to.
+    pub home: Home,
     /// The session.
     pub session: &'a SessionId,
     /// The place in the session that the turn would have had.
@@ -48,6 +61,8 @@ pub struct TurnAbort<'a> {
     pub claim: Option<(&'a str, &'a str)>,
     /// What is told of it.
     pub outbox: Option<&'a OutboxItem>,
+    /// What each agent of an app used of each model.
+    pub app_usage: &'a [AppUsageItem],
 }
 
 impl Store {
@@ -59,13 +74,24 @@ impl Store {
     /// Where the table does not take it.
     pub async fn commit_turn(&self, commit: &TurnCommit<'_>) -> Result<bool, StoreError> {
         let turn = commit.turn;
-        let mut item = turn_key(&turn.agent, &turn.session, turn.number).with(serde_dynamo::to_item(turn)?);
+        let mut item = turn_key(turn.home(), &turn.session, turn.number).with(serde_dynamo::to_item(turn)?);
         item.insert(TTL.to_owned(), ttl(turn.expires_at));
         let put = Write::put(item)
             .condition("attribute_not_exists(pk) OR expires_at <= :now")
             .value(":now", number(turn.started_at));
         let (month, usage) = &commit.usage;
-        let mut writes = vec![put, session_write(turn, commit.lease_owner)?, usage_write(&turn.tenant, month, usage)];
+        let mut writes = vec![put, usage_write(&turn.tenant, month, usage)];
+        match &commit.app {
+            None => writes.push(session_write(turn, commit.lease_owner)?),
+            Some(AppCommit { session, usage }) => {
+                match commit.lease_owner {
+                    Some(owner) => writes.push(session.go_on(owner)?),
+                    None => writes.extend(session.begin()?),
+                }
+                writes.push(trace_write(&session.app, turn)?);
+                writes.extend(usage.iter().map(|usage| app_usage_write(&session.app, usage)));
+            }
+        }
         if let Some((hash, owner, lapses_at)) = commit.claim {
             let update = Write::update(
                 &idempotency_key(hash),
@@ -103,7 +129,7 @@ impl Store {
     pub async fn abort_turn(&self, abort: &TurnAbort<'_>) -> Result<(), StoreError> {
         let paid = self.pay(abort).await;
         if let Some(owner) = abort.lease_owner {
-            self.release_lease(abort.agent, abort.session, owner).await?;
+            self.release_lease(&abort.home, abort.session, owner).await?;
         }
         if let Some((hash, owner)) = abort.claim {
             self.release_claim(hash, owner).await?;
@@ -117,11 +143,14 @@ impl Store {
         if *usage != UsageItem::default() {
             writes.push(usage_write(abort.tenant, month, usage));
         }
+        if let Home::App(app) = &abort.home {
+            writes.extend(abort.app_usage.iter().map(|usage| app_usage_write(app, usage)));
+        }
         if let Some(outbox) = abort.outbox {
             writes.push(outbox_write(outbox)?);
         }
         if !writes.is_empty() {
-            let unless_stored = Write::check(&turn_key(abort.agent, abort.session, abort.number))
+            let unless_stored = Write::check(&turn_key(&abort.home, abort.session, abort.number))
                 .condition("attribute_not_exists(pk) OR trace <> :trace")
                 .value(":trace", text(abort.trace.as_str()));
             writes.push(unless_stored);

@@ -6,6 +6,7 @@
 //! Within a project ([`AppTurn`]) an agent may hand the conversation over to another, who goes on in the same turn, and ask
 //! a person to take a look; and what the application keeps about the conversation is put into the agents' own texts.
 
+mod app;
 mod calls;
 mod event;
 mod progress;

@@ -3,7 +3,6 @@
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::id::AgentId;
 use crate::model::{Message, ModelName, Usage, cost};
 use crate::session::{Escalation, MOST_ROUNDS, Round, Speaker};
 
@@ -38,7 +37,7 @@ pub(super) struct Progress {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spending {
     /// The agent.
-    pub(super) agent: AgentId,
+    pub(super) agent: Speaker,
     /// The model, `provider/model`.
     pub(super) model: String,
     /// The provider's figures.
@@ -68,7 +67,7 @@ impl Progress {
     /// What was used by each agent and model, in the order of their first calls, with what the call that runs has told.
     pub(super) fn spent(&self) -> Vec<Spending> {
         let mut spent = self.settled.clone();
-        let is_running = |spending: &&mut Spending| spending.agent == self.agent.id && spending.model == self.model;
+        let is_running = |spending: &&mut Spending| spending.agent.id == self.agent.id && spending.model == self.model;
         if let Some(spending) = spent.iter_mut().find(is_running) {
             spending.usage += self.running;
         }
@@ -90,13 +89,13 @@ impl Progress {
     /// The call that runs has cost that much, whatever it told before.
     pub(super) fn pay(&mut self, model: &ModelName, usage: Usage) {
         self.running = Usage::default();
-        let (agent, cost, model) = (&self.agent.id, cost(model, &usage), model.to_string());
-        match self.settled.iter_mut().find(|spending| spending.agent == *agent && spending.model == model) {
+        let (agent, cost, model) = (self.speaker(), cost(model, &usage), model.to_string());
+        match self.settled.iter_mut().find(|spending| spending.agent.id == agent.id && spending.model == model) {
             Some(spending) => {
                 spending.usage += usage;
                 spending.cost = spending.cost.zip(cost).map(|(sum, more)| sum + more);
             }
-            None => self.settled.push(Spending { agent: agent.clone(), model, usage, cost }),
+            None => self.settled.push(Spending { agent, model, usage, cost }),
         }
     }
 
@@ -155,7 +154,7 @@ mod tests {
         progress.pay(&unknown, tokens(4));
         progress.running = tokens(8);
         let spent = progress.spent().into_iter();
-        let spent = spent.map(|spent| (spent.agent.to_string(), spent.model, spent.usage.input_tokens, spent.cost));
+        let spent = spent.map(|spent| (spent.agent.id.to_string(), spent.model, spent.usage.input_tokens, spent.cost));
         let spent: Vec<_> = spent.collect();
         let expected = [("a", "demo/echo", 3, Some(0.0)), ("b", "groq/x", 12, None)];
         assert_eq!(spent, expected.map(|(agent, model, used, cost)| (agent.to_owned(), model.to_owned(), used, cost)));

@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::app::{self, End};
 use super::progress::Progress;
 use super::rounds::Rounds;
 use super::{Answer, TurnEvent, TurnFailure, TurnStream, prompt};
@@ -20,7 +21,9 @@ use crate::egress::Egress;
 use crate::id::{RequestId, SessionId, TraceId};
 use crate::model::{Message, Models, Role, Stop};
 use crate::session::{LEASE, Session, Turn};
-use crate::store::{OutboxItem, Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem};
+use crate::store::{
+    AppCommit, AppSessionItem, OutboxItem, Store, StoreError, TurnAbort, TurnCommit, TurnItem, UsageItem,
+};
 use crate::telemetry;
 use crate::telemetry::metrics::{self, Measurement, TurnEnd, TurnMeasurement};
 use crate::webhook::{Event, Listeners, Metrics, Outbox};
@@ -249,9 +252,12 @@ impl Turns {
         loop {
             tokio::time::sleep(LEASE / 3).await;
             let until = self.clock.now_ms() + i64::try_from(LEASE.as_millis()).unwrap_or_default();
-            let (agent, session) = (&request.agent.id, &request.session);
+            let session = &request.session;
             if let Some(lease) = &session.lease
-                && matches!(self.store.renew_lease(agent, &session.id, &lease.owner, until).await, Ok(false))
+                && matches!(
+                    self.store.renew_lease(app::home(request), &session.id, &lease.owner, until).await,
+                    Ok(false)
+                )
             {
                 return TurnFailure::Lost;
             }
@@ -282,24 +288,28 @@ impl Turns {
             escalation: progress.escalation.clone(),
         };
         let now = self.clock.now_ms();
-        let session: &SessionId = &request.session.id;
+        let (session, number) = (&request.session, request.session.next_turn);
+        let of_app = session.app.as_deref().map(|before| app::after(before, number, progress, now));
         let item = TurnItem {
-            session: session.clone(),
+            session: session.id.clone(),
             tenant: request.agent.tenant.clone(),
-            agent: request.agent.id.clone(),
-            number: request.session.next_turn,
+            agent: progress.agent.id.clone(),
+            app: of_app.as_ref().map(|session| session.app.clone()),
+            number,
             trace: request.trace.clone(),
             started_at,
-            expires_at: now + millis(self.settings.session_ttl),
+            ended_at: now,
+            expires_at: of_app.as_ref().map_or(now + millis(self.settings.session_ttl), |session| session.expires_at),
             source: request.source.to_owned(),
             record: turn.to_record(),
         };
         let month = self.month();
         let answer = Answer::new(&item, &turn);
-        let outbox = outbox(request, progress, Ok(&answer), now);
+        let outbox = outbox(request, progress, (Ok(&answer), of_app.as_ref()), now);
+        let app_usage = app::usage(request, progress, End::Answered, (&self.day(), now));
         let commit = TurnCommit {
             turn: &item,
-            lease_owner: request.session.lease.as_ref().map(|lease| lease.owner.as_str()),
+            lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
             usage: (&month, usage_item(progress)),
             claim: request
                 .claim
@@ -307,6 +317,7 @@ impl Turns {
                 .map(|claim| (claim.hash.as_str(), claim.owner.as_str(), now + millis(ANSWER_KEPT))),
             key_used: request.key_used.as_deref().map(|hash| (hash, now)),
             outbox: outbox.as_ref(),
+            app: of_app.as_ref().map(|session| AppCommit { session, usage: &app_usage }),
         };
         if !insist(|| self.store.commit_turn(&commit)).await? {
             return Err(TurnFailure::Lost);
@@ -318,18 +329,20 @@ impl Turns {
     /// Pays for a turn without an answer, and lets go of what it held.
     async fn give_up(&self, request: &TurnRequest, progress: &Progress, failure: &TurnFailure) {
         let session = &request.session;
-        let month = self.month();
-        let outbox = outbox(request, progress, Err(failure), self.clock.now_ms());
+        let (month, now) = (self.month(), self.clock.now_ms());
+        let outbox = outbox(request, progress, (Err(failure), None), now);
+        let app_usage = app::usage(request, progress, End::Failed, (&self.day(), now));
         let abort = TurnAbort {
             trace: &request.trace,
             tenant: &request.agent.tenant,
-            agent: &request.agent.id,
+            home: app::home(request),
             session: &session.id,
             number: session.next_turn,
             usage: (&month, usage_item(progress)),
             lease_owner: session.lease.as_ref().map(|lease| lease.owner.as_str()),
             claim: request.claim.as_ref().map(|claim| (claim.hash.as_str(), claim.owner.as_str())),
             outbox: outbox.as_ref(),
+            app_usage: &app_usage,
         };
         if let Err(error) = insist(|| self.store.abort_turn(&abort)).await {
             tracing::error!(
@@ -344,6 +357,11 @@ impl Turns {
     /// `yyyy-mm`.
     fn month(&self) -> String {
         self.clock.now().strftime("%Y-%m").to_string()
+    }
+
+    /// `yyyy-mm-dd`.
+    fn day(&self) -> String {
+        self.clock.now().strftime("%Y-%m-%d").to_string()
     }
 }
 
@@ -365,7 +383,7 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(write: impl Fn() -
 fn outbox(
     request: &TurnRequest,
     progress: &Progress,
-    outcome: Result<&Answer, &TurnFailure>,
+    (outcome, of_app): (Result<&Answer, &TurnFailure>, Option<&AppSessionItem>),
     now_ms: i64,
 ) -> Option<OutboxItem> {
     if request.listeners.is_empty() {
@@ -385,8 +403,11 @@ fn outbox(
         Err(TurnFailure::Abandoned) => {}
         Err(failure) => events.push(Event::error(session, &failure.public_message())),
     }
-    let agent = (&request.agent.tenant, &request.agent.id);
-    request.listeners.outbox(request.trace.as_str(), agent, events, now_ms)
+    if let Some(session) = of_app {
+        events.extend(app::events(request, session, progress));
+    }
+    let home = (&request.agent.tenant, app::home(request));
+    request.listeners.outbox(request.trace.as_str(), home, events, now_ms)
 }
 
 fn measure(request: &TurnRequest, progress: &Progress, failure: Option<&TurnFailure>) {
@@ -405,17 +426,21 @@ fn measure(request: &TurnRequest, progress: &Progress, failure: Option<&TurnFail
 
 fn usage_item(progress: &Progress) -> UsageItem {
     let usage = progress.usage();
-    let micros = progress.cost().unwrap_or_default() * 1_000_000.0;
+    UsageItem {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        turns: u64::from(usage.total() > 0),
+        cost_micros: micros(progress.cost()),
+    }
+}
+
+/// A price in millionths of a US dollar; one that is not known counts nothing.
+pub(super) fn micros(cost: Option<f64>) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a price is neither negative nor that high"
     )]
-    let cost_micros = micros.round() as u64;
-    UsageItem {
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        turns: u64::from(usage.total() > 0),
-        cost_micros,
-    }
+    let micros = (cost.unwrap_or_default() * 1_000_000.0).round() as u64;
+    micros
 }

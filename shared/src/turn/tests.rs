@@ -182,7 +182,7 @@ async fn what_is_used_is_told_by_agent_and_model_and_adds_up() {
         (format!("ag_{agent}"), "demo/echo".to_owned(), used.sum::<u64>(), Some(0.0))
     };
     let spent = progress.spent().into_iter();
-    let spent = spent.map(|spent| (spent.agent.to_string(), spent.model, spent.usage.total(), spent.cost));
+    let spent = spent.map(|spent| (spent.agent.id.to_string(), spent.model, spent.usage.total(), spent.cost));
     let spent: Vec<_> = spent.collect();
     assert_eq!(spent, [of("support"), of("billing")]);
     assert_eq!(progress.usage().total(), spent.iter().map(|(_, _, tokens, _)| tokens).sum::<u64>());

@@ -11,10 +11,10 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::{Event, Listeners, Outbox, Task, schedule, sign};
+use super::{Event, EventKind, Listeners, Outbox, Task, schedule, sign};
 use crate::clock::{Clock, millis};
 use crate::egress::{Egress, EgressError, Reach};
-use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::id::{EventId, Home, TenantId, WebhookId};
 use crate::queue::{LONGEST_DELAY, Queue, QueueError, Worked};
 use crate::secret::{SealError, Sealer, SecretError, Secrets};
 use crate::store::{
@@ -125,8 +125,8 @@ impl Deliveries {
     pub async fn work(&self, body: &str) -> Worked {
         let worked = match serde_json::from_str(body) {
             Ok(Task::Spread { outbox }) => self.spread(&outbox).await,
-            Ok(Task::Attempt { agent, webhook, event, attempt }) => {
-                self.attempt((&agent, &webhook, &event), attempt).await
+            Ok(Task::Attempt { home, webhook, event, attempt }) => {
+                self.attempt((&home, &webhook, &event), attempt).await
             }
             Err(error) => {
                 tracing::error!(%error, "a task of the deliveries' queue cannot be read");
@@ -161,7 +161,7 @@ impl Deliveries {
     /// Puts the next attempt of a delivery into the queue.
     async fn send(&self, delivery: &DeliveryItem, delay: Duration) -> Result<(), DeliverError> {
         let task = Task::Attempt {
-            agent: delivery.agent.clone(),
+            home: delivery.home.clone(),
             webhook: delivery.webhook.clone(),
             event: delivery.event.clone(),
             attempt: delivery.attempt,
@@ -172,17 +172,17 @@ impl Deliveries {
     /// Makes an attempt where it is due, or puts it off.
     async fn attempt(
         &self,
-        (agent, webhook, event): (&AgentId, &WebhookId, &EventId),
+        (home, webhook, event): (&Home, &WebhookId, &EventId),
         attempt: u32,
     ) -> Result<Worked, DeliverError> {
-        let task = Task::Attempt { agent: agent.clone(), webhook: webhook.clone(), event: event.clone(), attempt };
+        let task = Task::Attempt { home: home.clone(), webhook: webhook.clone(), event: event.clone(), attempt };
         let Some(_place) = self.place(webhook) else {
             self.queue.send(&task.to_message(TURN)).await?;
             return Ok(Worked::Done);
         };
         let now = self.clock.now_ms();
         let until = now.saturating_add(millis(CLAIM));
-        match self.store.claim_attempt((agent, webhook, event), attempt, now, until).await? {
+        match self.store.claim_attempt((home, webhook, event), attempt, now, until).await? {
             AttemptClaim::Missing => Ok(Worked::Done),
             AttemptClaim::Refused(found) => {
                 if found.state != DeliveryState::Pending || found.attempt > attempt {
@@ -201,8 +201,7 @@ impl Deliveries {
     /// Makes an attempt that is claimed. What follows from it is in the queue before it is stored: a crash in between
     /// repeats the attempt, and loses nothing.
     async fn make(&self, mut delivery: DeliveryItem, claimed_until: i64) -> Result<Worked, DeliverError> {
-        let agent = self.store.agent(&delivery.tenant, &delivery.agent).await?;
-        let webhooks = agent.map(|agent| agent.webhooks).unwrap_or_default();
+        let webhooks = self.store.webhooks(&delivery.tenant, &delivery.home).await?;
         let webhook = webhooks.get(delivery.webhook.as_str()).filter(|webhook| webhook.enabled);
         let Some((webhook, receiver)) = webhook.and_then(|webhook| Some((webhook, webhook.receiver.as_ref()?))) else {
             delivery.state = DeliveryState::Cancelled;
@@ -211,7 +210,8 @@ impl Deliveries {
             return Ok(Worked::Done);
         };
         let secrets = self.open(&delivery.tenant, &delivery.webhook, webhook).await?;
-        let sent = self.post(&receiver.url, &delivery.event, &delivery.body, &secrets).await;
+        let sent =
+            self.post(&receiver.url, &delivery.home, (&delivery.event, &delivery.name, &delivery.body), &secrets).await;
         let now = self.clock.now_ms();
         record(&mut delivery, &sent, now);
         if delivery.state == DeliveryState::Pending {
@@ -226,7 +226,7 @@ impl Deliveries {
         tracing::info!(
             event = delivery.event.as_str(),
             webhook = delivery.webhook.as_str(),
-            agent = delivery.agent.as_str(),
+            home = delivery.home.as_str(),
             state = ?delivery.state,
             status = sent.attempt.status,
             duration_ms = sent.attempt.duration_ms,
@@ -243,7 +243,7 @@ impl Deliveries {
         if delivery.state != DeliveryState::Failed {
             return Ok(None);
         }
-        let receiver = (&delivery.agent, &delivery.webhook);
+        let receiver = (&delivery.home, &delivery.webhook);
         let took_any = self.store.took_any(&delivery.tenant, receiver, delivery.begun_at).await?;
         Ok((!took_any).then_some("It took no event for three days."))
     }
@@ -256,12 +256,12 @@ impl Deliveries {
         others: &Listeners,
         reason: &str,
     ) -> Result<(), DeliverError> {
-        let (tenant, agent, id) = (&delivery.tenant, &delivery.agent, &delivery.webhook);
+        let (tenant, home, id) = (&delivery.tenant, &delivery.home, &delivery.webhook);
         let disabled = Disabled { reason: reason.to_owned(), at: self.clock.now_ms() };
         let event = Event::webhook_disabled(id, &webhook.name, url, reason);
-        let outbox = others.outbox(EventId::generate().as_str(), (tenant, agent), vec![event], disabled.at);
-        if self.store.disable_receiver((tenant, agent), id, &disabled, outbox.as_ref()).await? {
-            tracing::warn!(webhook = id.as_str(), agent = agent.as_str(), reason, "a receiver is switched off");
+        let outbox = others.outbox(EventId::generate().as_str(), (tenant, home), vec![event], disabled.at);
+        if self.store.disable_receiver((tenant, home), id, &disabled, outbox.as_ref()).await? {
+            tracing::warn!(webhook = id.as_str(), home = home.as_str(), reason, "a receiver is switched off");
             self.outbox.hand_over(outbox.as_ref()).await;
         }
         Ok(())
@@ -274,7 +274,7 @@ impl Deliveries {
     pub async fn redeliver(
         &self,
         tenant: &TenantId,
-        delivery: (&AgentId, &WebhookId, &EventId),
+        delivery: (&Home, &WebhookId, &EventId),
     ) -> Result<Option<DeliveryItem>, DeliverError> {
         let Some(found) = self.store.restart_delivery(tenant, delivery, self.clock.now_ms()).await? else {
             return Ok(None);
@@ -289,14 +289,14 @@ impl Deliveries {
     /// Where its secret cannot be had.
     pub async fn test(
         &self,
-        (tenant, agent): (&TenantId, &AgentId),
+        (tenant, home): (&TenantId, &Home),
         id: &WebhookId,
         webhook: &Webhook,
     ) -> Result<Sent, DeliverError> {
         let secrets = self.open(tenant, id, webhook).await?;
-        let body = Event::test(id).body(agent, self.clock.now_ms());
+        let body = Event::test(id).body(home, self.clock.now_ms());
         let url = webhook.receiver.as_ref().map(|receiver| receiver.url.as_str()).unwrap_or_default();
-        Ok(self.post(url, &EventId::generate(), &body, &secrets).await)
+        Ok(self.post(url, home, (&EventId::generate(), EventKind::Test.name(), &body), &secrets).await)
     }
 
     /// Says why events could not be sent to this address now, if they could not.
@@ -334,9 +334,19 @@ impl Deliveries {
         Ok(sealed.map(|sealed| sealer.open(tenant, &purpose, sealed)).collect::<Result<_, _>>()?)
     }
 
-    async fn post(&self, url: &str, event: &EventId, body: &str, secrets: &[SecretString]) -> Sent {
+    async fn post(
+        &self,
+        url: &str,
+        home: &Home,
+        (event, name, body): (&EventId, &str, &str),
+        secrets: &[SecretString],
+    ) -> Sent {
         let (at, began) = (self.clock.now_ms(), Instant::now());
-        let headers = sign::headers(event.as_str(), at, body, secrets);
+        let mut headers = sign::headers(event.as_str(), at, body, secrets);
+        match home {
+            Home::Agent(_) => headers.extend(sign::of_agent(body, secrets)),
+            Home::App(_) => headers.extend(sign::of_app((event.as_str(), name), at, body, secrets)),
+        }
         let posted = match self.scheme_objection(url) {
             Some(objection) => Err(EgressError::Invalid(objection)),
             None => self.egress.post(url, headers, Bytes::from(body.to_owned())).await,
@@ -371,7 +381,7 @@ fn first(outbox: &OutboxItem, webhook: &WebhookId, (id, name, body): (&EventId, 
     DeliveryItem {
         event: id.clone(),
         tenant: outbox.tenant.clone(),
-        agent: outbox.agent.clone(),
+        home: outbox.home.clone(),
         webhook: webhook.clone(),
         name: name.to_owned(),
         body: body.to_owned(),

@@ -4,10 +4,13 @@
 use std::str::FromStr;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::clock::iso;
-use crate::id::{AgentId, SessionId, WebhookId};
-use crate::model::{Block, Message};
+use crate::clock::{iso, iso_seconds};
+use crate::id::{AgentId, Home, SessionId, WebhookId};
+use crate::model::{Block, Message, Role};
+use crate::session::{Escalation, app};
+use crate::store::{AppSessionItem, SessionEnd};
 
 /// The most tool calls of a turn that are told.
 const MOST_TOOL_CALLS: usize = 500;
@@ -15,6 +18,8 @@ const MOST_TOOL_CALLS: usize = 500;
 const LONGEST_RESPONSE: usize = 150_000;
 /// What all tool calls of a turn may take together, in bytes of JSON.
 const ROOM_FOR_TOOLS: usize = 150_000;
+/// How many messages are told of a conversation for which a person was called.
+const LAST_MESSAGES: usize = 10;
 /// What is told of a tool's arguments and result, in characters each; less, where there are many.
 const EXCERPTS: [usize; 4] = [2_000, 500, 100, 0];
 
@@ -29,6 +34,12 @@ pub enum EventKind {
     SessionEnded,
     /// A turn failed.
     Error,
+    /// A session of an app began.
+    AppSessionStarted,
+    /// A session of an app ended.
+    AppSessionEnded,
+    /// A person was called for.
+    ConversationEscalated,
     /// Another receiver of the agent was disabled.
     WebhookDisabled,
     /// The owner tries a receiver out. Nobody subscribes to it.
@@ -36,8 +47,11 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// What can be subscribed to, as the wire names it.
+    /// What an agent's receivers can subscribe to, as the wire names it.
     pub const NAMES: [&str; 5] = ["message_sent", "tool_call_completed", "session_ended", "error", "webhook_disabled"];
+
+    /// What an app's receivers can subscribe to.
+    pub const APP_NAMES: [&str; 3] = ["session.started", "session.ended", "conversation.escalated"];
 
     /// As the wire names it.
     #[must_use]
@@ -47,6 +61,9 @@ impl EventKind {
             Self::ToolCallCompleted => "tool_call_completed",
             Self::SessionEnded => "session_ended",
             Self::Error => "error",
+            Self::AppSessionStarted => "session.started",
+            Self::AppSessionEnded => "session.ended",
+            Self::ConversationEscalated => "conversation.escalated",
             Self::WebhookDisabled => "webhook_disabled",
             Self::Test => "test",
         }
@@ -62,13 +79,22 @@ impl FromStr for EventKind {
     type Err = UnknownEvent;
 
     fn from_str(name: &str) -> Result<Self, UnknownEvent> {
-        let all = [Self::MessageSent, Self::ToolCallCompleted, Self::SessionEnded, Self::Error, Self::WebhookDisabled];
+        let all = [
+            Self::MessageSent,
+            Self::ToolCallCompleted,
+            Self::SessionEnded,
+            Self::Error,
+            Self::AppSessionStarted,
+            Self::AppSessionEnded,
+            Self::ConversationEscalated,
+            Self::WebhookDisabled,
+        ];
         all.into_iter().find(|kind| kind.name() == name).ok_or(UnknownEvent)
     }
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// What.
     pub kind: EventKind,
@@ -87,7 +113,7 @@ pub struct Metrics {
     pub tool_call_count: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum Data {
     MessageSent {
@@ -121,13 +147,16 @@ enum Data {
     Test {
         webhook_id: WebhookId,
     },
+    App(Value),
 }
 
+/// The documented payload; an app's names no agent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
     event: &'static str,
-    agent_id: &'a AgentId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<&'a AgentId>,
     timestamp: String,
     data: &'a Data,
 }
@@ -194,6 +223,61 @@ impl Event {
         Self { kind: EventKind::Error, data }
     }
 
+    /// A session of an app began.
+    #[must_use]
+    pub fn app_session_started(session: &AppSessionItem) -> Self {
+        let data = json!({
+            "session_id": session.id,
+            "user_id": session.user,
+            "metadata": app::metadata(session),
+            "created_at": iso_seconds(session.created_at),
+        });
+        Self { kind: EventKind::AppSessionStarted, data: Data::App(data) }
+    }
+
+    /// A session of an app ended.
+    #[must_use]
+    pub fn app_session_ended(session: &AppSessionItem, end: &SessionEnd) -> Self {
+        let data = json!({
+            "session_id": session.id,
+            "reason": end.reason,
+            "ended_at": iso_seconds(end.at),
+            "message_count": session.last_turn * 2,
+            "usage": { "input_tokens": session.input_tokens, "output_tokens": session.output_tokens },
+        });
+        Self { kind: EventKind::AppSessionEnded, data: Data::App(data) }
+    }
+
+    /// A person was called for, in the conversation of these messages.
+    #[must_use]
+    pub fn conversation_escalated<'a>(
+        session: &AppSessionItem,
+        escalation: &Escalation,
+        messages: impl DoubleEndedIterator<Item = &'a Message>,
+    ) -> Self {
+        let said = messages.rev().filter_map(|message| {
+            let text = message.plain_text();
+            let role = match message.role {
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            (!text.is_empty()).then(|| json!({ "role": role, "content": excerpt(&text, EXCERPTS[0]) }))
+        });
+        let mut last: Vec<Value> = said.take(LAST_MESSAGES).collect();
+        last.reverse();
+        let data = json!({
+            "session_id": session.id,
+            "reason": escalation.reason,
+            "context": {
+                "agent": escalation.agent.name,
+                "summary": escalation.summary,
+                "last_messages": last,
+                "metadata": app::metadata(session),
+            },
+        });
+        Self { kind: EventKind::ConversationEscalated, data: Data::App(data) }
+    }
+
     /// A receiver was disabled.
     #[must_use]
     pub fn webhook_disabled(webhook: &WebhookId, name: &str, target_url: &str, reason: &str) -> Self {
@@ -214,8 +298,12 @@ impl Event {
 
     /// The body that receivers get: the documented payload.
     #[must_use]
-    pub fn body(&self, agent: &AgentId, at_ms: i64) -> String {
-        let payload = Payload { event: self.kind.name(), agent_id: agent, timestamp: iso(at_ms), data: &self.data };
+    pub fn body(&self, home: &Home, at_ms: i64) -> String {
+        let (agent_id, timestamp) = match home {
+            Home::Agent(agent) => (Some(agent), iso(at_ms)),
+            Home::App(_) => (None, iso_seconds(at_ms)),
+        };
+        let payload = Payload { event: self.kind.name(), agent_id, timestamp, data: &self.data };
         serde_json::to_string(&payload).unwrap_or_default()
     }
 }
@@ -241,10 +329,11 @@ fn json_length(value: &impl Serialize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::model::Role;
+
+    fn agent(id: &str) -> Home {
+        Home::Agent(AgentId::from(id))
+    }
 
     const METRICS: Metrics = Metrics { input_tokens: 156, output_tokens: 423, tool_call_count: 0 };
 
@@ -273,7 +362,7 @@ mod tests {
     #[test]
     fn a_message_is_told_as_documented() {
         let body = Event::message_sent(&session(), "Ünï \"q\" \u{7}\u{2028}/</script>", METRICS)
-            .body(&AgentId::from("abc123"), 1_774_449_000_000);
+            .body(&agent("abc123"), 1_774_449_000_000);
         assert_eq!(
             body,
             "{\"event\":\"message_sent\",\"agentId\":\"abc123\",\"timestamp\":\"2026-03-25T14:30:00.000Z\",\"data\":{\
@@ -285,7 +374,7 @@ mod tests {
     #[test]
     fn a_tools_arguments_are_text_since_their_numbers_and_keys_could_be_any() {
         let events = Event::tool_calls(&session(), &turn(2, "3"));
-        let body: serde_json::Value = serde_json::from_str(&events[1].body(&AgentId::from("a"), 0)).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&events[1].body(&agent("a"), 0)).unwrap();
         assert_eq!(body["event"], "tool_call_completed");
         assert_eq!(body["data"]["arguments"], r#"{"1":1.0,"big":12345678901234567890}"#);
         assert_eq!((&body["data"]["result"], &body["data"]["isError"]), (&json!("3"), &json!(true)));
@@ -296,15 +385,15 @@ mod tests {
     fn all_events_of_a_turn_fit_into_one_item() {
         let events = Event::tool_calls(&session(), &turn(960, &"\u{1}".repeat(3_000)));
         assert_eq!(events.len(), MOST_TOOL_CALLS);
-        let tools: usize = events.iter().map(|event| event.body(&AgentId::from("a"), 0).len()).sum();
-        let answer = Event::message_sent(&session(), &"\u{1}".repeat(300_000), METRICS).body(&AgentId::from("a"), 0);
+        let tools: usize = events.iter().map(|event| event.body(&agent("a"), 0).len()).sum();
+        let answer = Event::message_sent(&session(), &"\u{1}".repeat(300_000), METRICS).body(&agent("a"), 0);
         assert!(answer.ends_with("\"}}") && answer.contains('…'));
         assert!(tools + answer.len() < 350_000, "{tools} {}", answer.len());
     }
 
     #[test]
     fn every_name_reads_back() {
-        for name in EventKind::NAMES {
+        for name in EventKind::NAMES.into_iter().chain(EventKind::APP_NAMES) {
             assert_eq!(name.parse::<EventKind>().map(EventKind::name), Ok(name));
         }
         assert_eq!("test".parse::<EventKind>(), Err(UnknownEvent));

@@ -9,6 +9,7 @@
 
 mod deliver;
 mod event;
+mod manage;
 mod outbox;
 pub mod schedule;
 pub mod sign;
@@ -16,5 +17,6 @@ mod sweep;
 
 pub use deliver::{DeliverError, Deliveries, LARGEST_ANSWER, Sent, TOTAL_TIMEOUT};
 pub use event::{Event, EventKind, Metrics};
+pub use manage::{ManageError, Webhooks};
 pub use outbox::{Listeners, Outbox, Task};
 pub use sweep::{SweepError, sweep};

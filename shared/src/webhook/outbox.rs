@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, EventKind};
 use crate::clock::{Clock, millis};
-use crate::id::{AgentId, EventId, TenantId, WebhookId};
+use crate::id::{EventId, Home, TenantId, WebhookId};
 use crate::queue::{Message, Queue};
 use crate::store::{OutboxEvent, OutboxItem, Webhook};
 use crate::telemetry;
@@ -28,8 +28,9 @@ pub enum Task {
     },
     /// Make an attempt.
     Attempt {
-        /// Of which agent the event tells.
-        agent: AgentId,
+        /// Of what the event tells.
+        #[serde(rename = "agent")]
+        home: Home,
         /// The receiver.
         webhook: WebhookId,
         /// The event.
@@ -47,12 +48,12 @@ impl Task {
     }
 }
 
-/// The receivers of an agent, and what they want to be told.
+/// The receivers of an agent or an app, and what they want to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listeners(Vec<(WebhookId, Vec<EventKind>)>);
 
 impl Listeners {
-    /// Those of an agent's webhooks that are switched on.
+    /// Those of these webhooks that are switched on.
     #[must_use]
     pub fn of(webhooks: &BTreeMap<String, Webhook>) -> Self {
         let listener = |(id, webhook): (&String, &Webhook)| {
@@ -69,22 +70,23 @@ impl Listeners {
         self.0.is_empty()
     }
 
-    /// What is to be stored of these events of an agent; nothing, where nobody wants to be told of any.
+    /// What is to be stored of these events of an agent or an app; nothing, where nobody wants to be told of any.
     #[must_use]
     pub fn outbox(
         &self,
         id: &str,
-        (tenant, agent): (&TenantId, &AgentId),
+        (tenant, home): (&TenantId, impl Into<Home>),
         events: Vec<Event>,
         now_ms: i64,
     ) -> Option<OutboxItem> {
+        let home = home.into();
         let wanted = |event: Event| {
             let receivers: Vec<WebhookId> =
                 self.0.iter().filter(|(_, kinds)| kinds.contains(&event.kind)).map(|(id, _)| id.clone()).collect();
             (!receivers.is_empty()).then(|| OutboxEvent {
                 id: EventId::generate(),
                 name: event.kind.name().to_owned(),
-                body: event.body(agent, now_ms),
+                body: event.body(&home, now_ms),
                 receivers,
             })
         };
@@ -92,7 +94,7 @@ impl Listeners {
         (!events.is_empty()).then(|| OutboxItem {
             id: id.to_owned(),
             tenant: tenant.clone(),
-            agent: agent.clone(),
+            home: home.clone(),
             events,
             created_at: now_ms,
             look_at: now_ms.saturating_add(millis(LATE)),

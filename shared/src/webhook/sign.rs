@@ -1,5 +1,5 @@
-//! Signing what is sent, so that a receiver knows it from what others send: as the kopern document has it
-//! (`X-Webhook-Signature`), and by Standard Webhooks.
+//! Signing what is sent, so that a receiver knows it from what others send: by Standard Webhooks, and beside that as the
+//! kopern document has it (`X-Webhook-Signature`) or the app document (`x-kore-signature`).
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key};
@@ -31,8 +31,7 @@ pub fn is_secret(text: &str) -> bool {
     }
 }
 
-/// The headers of a delivery. The first secret is the current one; `X-Webhook-Signature` has room for one signature, and
-/// carries that one's.
+/// The headers of every delivery, Standard Webhooks'. The first secret is the current one.
 #[must_use]
 pub fn headers(id: &str, at_ms: i64, body: &str, secrets: &[SecretString]) -> HeaderMap {
     let seconds = at_ms.div_euclid(1000).to_string();
@@ -46,19 +45,46 @@ pub fn headers(id: &str, at_ms: i64, body: &str, secrets: &[SecretString]) -> He
         .collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut add = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    add("webhook-id", id);
-    add("webhook-timestamp", &seconds);
-    if let Some(current) = secrets.first() {
-        let key = Key::new(HMAC_SHA256, current.expose_secret().as_bytes());
-        add("x-webhook-signature", &hex::encode(aws_lc_rs::hmac::sign(&key, body.as_bytes())));
-        add("webhook-signature", &signatures.join(" "));
+    add(&mut headers, "webhook-id", id);
+    add(&mut headers, "webhook-timestamp", &seconds);
+    if !signatures.is_empty() {
+        add(&mut headers, "webhook-signature", &signatures.join(" "));
     }
     headers
+}
+
+/// The kopern document's header. It has room for one signature, the current secret's.
+#[must_use]
+pub fn of_agent(body: &str, secrets: &[SecretString]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    add_signature(&mut headers, "x-webhook-signature", body, secrets);
+    headers
+}
+
+/// The app document's header, which has room for the current secret's signature, and what goes with it: the event's id
+/// and name, and the time in seconds.
+#[must_use]
+pub fn of_app((id, name): (&str, &str), at_ms: i64, body: &str, secrets: &[SecretString]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    add_signature(&mut headers, "x-kore-signature", body, secrets);
+    add(&mut headers, "x-kore-delivery", id);
+    add(&mut headers, "x-kore-event", name);
+    add(&mut headers, "x-kore-timestamp", &at_ms.div_euclid(1000).to_string());
+    headers
+}
+
+/// The body's HMAC in hex, under the current secret as it stands.
+fn add_signature(headers: &mut HeaderMap, name: &'static str, body: &str, secrets: &[SecretString]) {
+    if let Some(current) = secrets.first() {
+        let key = Key::new(HMAC_SHA256, current.expose_secret().as_bytes());
+        add(headers, name, &hex::encode(aws_lc_rs::hmac::sign(&key, body.as_bytes())));
+    }
+}
+
+fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
 }
 
 /// The key that Standard Webhooks signs with: what the base64 of the secret stands for, or the secret itself.
@@ -83,10 +109,20 @@ mod tests {
 
     #[test]
     fn the_documents_signature_is_the_bodys_hmac_in_hex_under_the_secret_as_it_stands() {
-        let headers = headers("evt_1", 0, r#"{"message":"Hello"}"#, &["your_webhook_secret".into(), "old".into()]);
-        let signature = headers["x-webhook-signature"].to_str().unwrap();
+        let (body, secrets) = (r#"{"message":"Hello"}"#, ["your_webhook_secret".into(), "old".into()]);
+        let (agents, apps) = (of_agent(body, &secrets), of_app(("evt_1", "session.ended"), 7_000, body, &secrets));
+        let signature = agents["x-webhook-signature"].to_str().unwrap();
         assert!(signature.starts_with("8d152790") && signature.ends_with("8583"), "{signature}");
-        assert_eq!(headers["webhook-signature"].to_str().unwrap().split(' ').count(), 2, "both secrets sign");
+        assert_eq!(apps["x-kore-signature"], signature);
+        assert_eq!(
+            (&apps["x-kore-event"], &apps["x-kore-timestamp"]),
+            (&"session.ended".parse().unwrap(), &"7".parse().unwrap())
+        );
+        assert_eq!(
+            headers("evt_1", 0, body, &secrets)["webhook-signature"].to_str().unwrap().split(' ').count(),
+            2,
+            "both secrets sign"
+        );
     }
 
     #[test]

@@ -18,8 +18,7 @@ async fn a_table_that_stands_already_is_left_as_it_is() {
 #[tokio::test]
 async fn a_tenant_is_stored_over_what_was_stored_of_it() {
     let store = Table::new().await;
-    let mut item =
-        TenantItem { tenant: TenantId::generate(), plan: "free".into(), monthly_tokens: Some(5), created_at: NOW };
+    let mut item = TenantItem { monthly_tokens: Some(5), ..TenantItem::new(TenantId::generate(), NOW) };
     assert_eq!(store.tenant(&item.tenant).await.unwrap(), None);
     store.put_tenant(&item).await.unwrap();
     (item.plan, item.monthly_tokens) = ("pro".into(), None);
@@ -161,6 +160,7 @@ async fn one_batch_finds_what_is_there_and_leaves_open_what_is_not() {
         buckets: vec!["one".into(), "two".into()],
         tenant: Some((item.tenant.clone(), MONTH.into())),
         idempotency: Some("none".into()),
+        ..GateRequest::default()
     };
     let gate = store.read_gate(&request).await.unwrap();
     assert_eq!((gate.key, gate.agent, gate.buckets), (Some(door), Some(item), vec![None, None]));

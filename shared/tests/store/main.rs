@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agents;
+mod apps;
 mod buckets;
 mod claims;
 mod owners;
@@ -50,7 +51,7 @@ fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
         hash: format!("hash of {id}"),
         id,
         tenant: tenant.clone(),
-        agent: agent.clone(),
+        home: agent.into(),
         kind: "server".to_owned(),
         connector: ConnectorId::generate(),
         name: String::new(),
@@ -71,7 +72,7 @@ fn key(tenant: &TenantId, agent: &AgentId) -> KeyItem {
 
 /// A key that takes another's place.
 fn successor(old: &KeyItem) -> KeyItem {
-    KeyItem { connector: old.connector.clone(), ..key(&old.tenant, &old.agent) }
+    KeyItem { connector: old.connector.clone(), home: old.home.clone(), ..key(&old.tenant, &AgentId::generate()) }
 }
 
 /// A conversation under test.
@@ -110,9 +111,11 @@ impl Talk {
             session: self.session.clone(),
             tenant: self.tenant.clone(),
             agent: self.agent.clone(),
+            app: None,
             number,
             trace: TraceId::generate(),
             started_at: now,
+            ended_at: now,
             expires_at: now + KEPT,
             source: "webhook".to_owned(),
             record: format!("turn {number}"),

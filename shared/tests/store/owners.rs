@@ -17,7 +17,7 @@ fn user(hash: &str) -> (UserItem, TenantItem) {
         tenant: tenant.clone(),
         created_at: NOW,
     };
-    (user, TenantItem { tenant, plan: "free".to_owned(), monthly_tokens: None, created_at: NOW })
+    (user, TenantItem::new(tenant, NOW))
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ async fn the_last_turns_come_in_order_and_neither_from_other_tenants_nor_from_th
             claim: None,
             key_used: None,
             outbox: None,
+            app: None,
         };
         assert!(store.commit_turn(&commit).await.unwrap());
     }

@@ -1,7 +1,7 @@
 //! The end of a turn: everything or nothing, once.
 
 use serde_json::json;
-use shared::id::TraceId;
+use shared::id::{Home, TraceId};
 use shared::store::{
     Claim, GateRequest, IdempotencyItem, IdempotencyState, LeaseOutcome, Store, StoreError, TurnAbort, TurnCommit,
     TurnItem, UsageItem,
@@ -13,20 +13,21 @@ const USED: UsageItem = UsageItem { input_tokens: 3, output_tokens: 5, turns: 1,
 const DAY: i64 = 86_400_000;
 
 fn commit<'a>(turn: &'a TurnItem, lease_owner: Option<&'a str>) -> TurnCommit<'a> {
-    TurnCommit { turn, lease_owner, usage: (MONTH, USED), claim: None, key_used: None, outbox: None }
+    TurnCommit { turn, lease_owner, usage: (MONTH, USED), claim: None, key_used: None, outbox: None, app: None }
 }
 
 fn abort<'a>(talk: &'a Talk, trace: &'a TraceId, number: u64) -> TurnAbort<'a> {
     TurnAbort {
         trace,
         tenant: &talk.tenant,
-        agent: &talk.agent,
+        home: Home::from(&talk.agent),
         session: &talk.session,
         number,
         usage: (MONTH, USED),
         lease_owner: None,
         claim: None,
         outbox: None,
+        app_usage: &[],
     }
 }
 

@@ -1,10 +1,12 @@
 //! What Orrery's own tests share: an application over an embedded table, with a clock that stands still.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
+mod app;
 mod faults;
 mod issuer;
 mod signed;
 
+pub use app::AppApi;
 pub use faults::{Fault, Faults, Moment, Strike};
 pub use issuer::Issuer;
 pub use signed::Signed;
@@ -118,8 +120,7 @@ impl Bench {
             Config::read(variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap();
         config.secrets.insert("ORRERY_SEALING_KEYS".to_owned(), keys);
         let tenant = TenantId::generate();
-        let item =
-            TenantItem { tenant: tenant.clone(), plan: plan.to_owned(), monthly_tokens: None, created_at: BEGIN };
+        let item = TenantItem { plan: plan.to_owned(), ..TenantItem::new(tenant.clone(), BEGIN) };
         store.put_tenant(&item).await.unwrap();
         Self { app: App::over(config, clock.clone(), store).unwrap(), clock, database, tenant }
     }
@@ -133,14 +134,18 @@ impl Bench {
 
     /// Stores a version of an agent.
     pub async fn put_agent(&self, id: &AgentId, version: u64, front_matter: &str, prompt: &str) {
-        let name = id.as_str().replace('_', "-");
+        self.put_named_agent((id, &id.as_str().replace('_', "-")), version, front_matter, prompt).await;
+    }
+
+    /// Stores a version of an agent of this name.
+    pub async fn put_named_agent(&self, (id, name): (&AgentId, &str), version: u64, front_matter: &str, prompt: &str) {
         let model = if front_matter.contains("model:") { "" } else { "model: demo/echo\n" };
         let source = format!("---\nname: {name}\n{model}{front_matter}\n---\n{prompt}\n");
         let document = AgentDocument::parse(&source).unwrap_or_else(|error| panic!("{error}"));
         let item = AgentItem {
             id: id.clone(),
             tenant: self.tenant.clone(),
-            name,
+            name: name.to_owned(),
             version,
             document: serde_json::to_string(&document).unwrap(),
             source,
@@ -228,7 +233,7 @@ impl Bench {
 #[must_use]
 pub fn plain_key(agent: &AgentId) -> NewKey {
     NewKey {
-        agent: agent.clone(),
+        home: agent.into(),
         kind: Kind::Server,
         name: "test".to_owned(),
         description: String::new(),
@@ -317,7 +322,7 @@ fn first_id(text: &str) -> Option<(usize, &'static str)> {
         tail.len() >= 26 && tail[..26].iter().all(u8::is_ascii_alphanumeric)
     };
     let places = |prefix: &'static str| text.match_indices(prefix).map(move |(at, _)| (at, prefix));
-    let prefixes = ["con_", "chatcmpl-", "sess_", "ag_", "wh_", "evt_", "trace_", "req_", "key_"];
+    let prefixes = ["con_", "chatcmpl-", "app_", "proj_", "sess_", "ag_", "wh_", "evt_", "trace_", "req_", "key_"];
     prefixes.into_iter().flat_map(places).filter(|(at, prefix)| is_id(*at, prefix)).min_by_key(|(at, _)| *at)
 }
 

@@ -42,12 +42,7 @@ impl Signed {
 
     /// A user who owns another tenant: their ID token.
     pub async fn stranger(&self, subject: &str) -> String {
-        let tenant = TenantItem {
-            tenant: TenantId::generate(),
-            plan: "enterprise".to_owned(),
-            monthly_tokens: None,
-            created_at: BEGIN,
-        };
+        let tenant = TenantItem { plan: "enterprise".to_owned(), ..TenantItem::new(TenantId::generate(), BEGIN) };
         self.bench.app.store().put_tenant(&tenant).await.unwrap();
         self.user(subject, &tenant.tenant).await
     }

@@ -51,7 +51,7 @@ impl Project {
         let vouched = Vouched { tenant: &self.bench.tenant, agent, endpoint, identity: "ada", idempotency: None };
         let caller = vouched.by(app.gatekeeper()).await.unwrap();
         let wish = Wish::Named(SessionId::from("conversation"));
-        let Admission::Run(admitted) = app.admissions().admit(&caller, wish, None).await.unwrap() else {
+        let Admission::Run(admitted) = app.admissions().admit(&caller.pass, wish, None).await.unwrap() else {
             return Err(TurnFailure::Lost);
         };
         let member = |agent: &Agent| Member {

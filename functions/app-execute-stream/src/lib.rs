@@ -1,0 +1,56 @@
+//! `POST /v1/apps/{app_id}/execute/stream`: a message for an app in, its answer out as it comes.
+
+use axum::extract::State;
+use axum::response::Response;
+use shared::app::App;
+use shared::dialect::Dialect;
+use shared::dialect::app::{ErrorResponse, ExecuteRequest, frames};
+use shared::http::{self, ApiError, Cors, Exchange, InPath, Request};
+use shared::project;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const FUNCTION: &str = "app-execute-stream";
+
+/// The routes of this function.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = routes!(stream);
+    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+}
+
+/// Sends a message to the app and streams its answer: `start`, then `token` and `tool_call`, then `done` or `error`.
+#[utoipa::path(
+    post, path = "/v1/apps/{app_id}/execute/stream", tag = "execute", operation_id = "executeStream",
+    params(
+        ("app_id" = String, Path, description = "The app's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),
+    ),
+    request_body = ExecuteRequest,
+    responses(
+        (status = 200, content_type = "text/event-stream", body = http::Frame),
+        (status = 400, body = ErrorResponse), (status = 401, body = ErrorResponse), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse), (status = 415, body = ErrorResponse),
+        (status = 422, body = ErrorResponse), (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse),
+    ),
+)]
+async fn stream(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
+    let mut exchange = match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let outcome = answer(&app, &http::named(id), &mut exchange).await;
+    exchange.reply(outcome)
+}
+
+async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {
+    let (begun, events) = project::execute(app, exchange, id).await?;
+    Ok(http::stream(frames(begun, events)))
+}
+
+async fn other_method(request: Request) -> Response {
+    match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange.method_not_allowed("POST"),
+        Err(reply) => reply,
+    }
+}

@@ -1,0 +1,68 @@
+//! `POST /v1/apps/{app_id}/execute`: a message for an app in, the whole answer out. Every other path below `/v1` that is
+//! nothing of ours ends here too.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::any;
+use shared::app::App;
+use shared::dialect::app::{ErrorResponse, ExecuteRequest, ExecuteResponse};
+use shared::dialect::{self, Dialect};
+use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, InPath, Request, StatusCode};
+use shared::{project, turn};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const FUNCTION: &str = "app-execute";
+
+/// The routes of this function.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = routes!(execute);
+    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method))).route("/v1/{*rest}", any(other_path))
+}
+
+/// Sends a message to the app and waits for its answer.
+#[utoipa::path(
+    post, path = "/v1/apps/{app_id}/execute", tag = "execute", operation_id = "execute",
+    params(
+        ("app_id" = String, Path, description = "The app's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),
+    ),
+    request_body = ExecuteRequest,
+    responses(
+        (status = 200, body = ExecuteResponse),
+        (status = 400, body = ErrorResponse), (status = 401, body = ErrorResponse), (status = 404, body = ErrorResponse),
+        (status = 409, body = ErrorResponse), (status = 413, body = ErrorResponse), (status = 415, body = ErrorResponse),
+        (status = 422, body = ErrorResponse), (status = 429, body = ErrorResponse), (status = 500, body = ErrorResponse),
+    ),
+)]
+async fn execute(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
+    let mut exchange = match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange,
+        Err(reply) => return reply,
+    };
+    let outcome = answer(&app, &http::named(id), &mut exchange).await;
+    exchange.reply(outcome)
+}
+
+async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {
+    let (_, events) = project::execute(app, exchange, id).await?;
+    let answer = turn::last(events).await?;
+    Ok(dialect::json(StatusCode::OK, &ExecuteResponse::from(*answer)))
+}
+
+async fn other_method(request: Request) -> Response {
+    match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => exchange.method_not_allowed("POST"),
+        Err(reply) => reply,
+    }
+}
+
+async fn other_path(request: Request) -> Response {
+    match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
+        Ok(exchange) => {
+            exchange.reply(Err(ApiError::new(ErrorKind::NotFound, "Resource not found").code("unknown_url")))
+        }
+        Err(reply) => reply,
+    }
+}

@@ -1,0 +1,7 @@
+//! Runs the function on Lambda.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::lambda::run_buffered(app_usage::routes)
+}
