@@ -1,6 +1,6 @@
 //! The function on messages of Telegram's chats, over the embedded table, with a Telegram of its own: what a person is
 //! told, and what is told once, wherever a worker dies.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use shared::app::App;
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
 use shared::channel::{Incoming, Platform, Request};
 use shared::id::AgentId;
-use shared::queue::{Received, Worked};
+use shared::queue::{Queue, Received, Worked};
 use shared::store::TenantItem;
 use testkit::Bench;
 use tokio::runtime::Runtime;
@@ -93,6 +93,21 @@ impl Chat {
         process.shutdown_background();
     }
 
+    /// Works for so long on what the queue hands out, as a process with this application.
+    async fn pump(&self, app: &App, time: Duration) {
+        let end = self.bench.clock.now_ms() + i64::try_from(time.as_millis()).unwrap();
+        while self.bench.clock.now_ms() < end {
+            for delivery in app.channels().receive(10).await.unwrap() {
+                let received = Received { body: delivery.body.clone(), receives: delivery.receives, deadline: None };
+                match channel_worker::consume(app, received).await {
+                    Worked::Done => delivery.acknowledge().await.unwrap(),
+                    Worked::Again(wait) => delivery.hide(wait).await.unwrap(),
+                }
+            }
+            self.bench.wait(Duration::from_secs(2));
+        }
+    }
+
     async fn turns(&self) -> u64 {
         self.bench.usage().await.turns
     }
@@ -116,16 +131,21 @@ fn busy() -> ResponseTemplate {
     refusal(429, "Too Many Requests: retry after 20", &json!({ "retry_after": 20 }))
 }
 
-fn wish(number: u32, request: Request) -> Received {
-    let incoming = Incoming {
+/// What a person in this chat wants.
+fn from_chat(chat: u32, number: u32, request: Request) -> Incoming {
+    Incoming {
         platform: Platform::Telegram,
         connection: BOT.to_owned(),
         event: number.to_string(),
-        conversation: "5:0".to_owned(),
+        conversation: format!("{chat}:0"),
         request,
-        place: json!({ "chat": 5, "message": number }),
+        place: json!({ "chat": chat, "message": number }),
         received_at: testkit::BEGIN,
-    };
+    }
+}
+
+fn wish(number: u32, request: Request) -> Received {
+    let incoming = from_chat(5, number, request);
     Received { body: serde_json::to_string(&incoming).unwrap(), receives: 1, deadline: None }
 }
 
@@ -279,4 +299,34 @@ async fn an_agent_that_is_gone_and_a_bot_that_is_gone_end_the_message() {
     assert!(store.delete_connection(&chat.bench.tenant, Platform::Telegram, BOT).await.unwrap());
     assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
     assert_eq!(chat.posts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_platform_that_is_away_for_an_hour_answers_each_message_once_and_in_order() {
+    let chat = Chat::new("").await;
+    // Taken, and nobody listens there.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let Bench { app, clock, .. } = &chat.bench;
+    let mut config = app.config().clone();
+    let away = format!("http://{}", nobody.local_addr().unwrap()).parse().unwrap();
+    config.base_urls.insert("telegram".to_owned(), away);
+    let cut_off = App::over(config, clock.clone(), app.store().clone()).unwrap();
+    for (chat, number) in [(5, 1), (5, 2), (6, 3), (5, 4), (6, 5)] {
+        let message = from_chat(chat, number, Request::Answer { text: format!("number {number}") });
+        app.channels().send(&message.to_message().unwrap()).await.unwrap();
+    }
+    chat.pump(&cut_off, Duration::from_secs(3_600)).await;
+    assert_eq!(chat.posts().await, [""; 0]);
+    chat.pump(app, Duration::from_secs(900)).await;
+    let posts = chat.posts().await;
+    let of = |numbers: &[u32]| -> Vec<&String> {
+        posts.iter().filter(|post| numbers.iter().any(|number| post.ends_with(&number.to_string()))).collect()
+    };
+    assert_eq!(of(&[1, 2, 4]), ["You said: number 1", "You said: number 2", "You said: number 4"]);
+    assert_eq!(of(&[3, 5]), ["You said: number 3", "You said: number 5"]);
+    assert_eq!((posts.len(), chat.turns().await), (5, 5));
+    let Queue::Table(queue) = app.channels() else { panic!("the queue is in the table") };
+    assert!(app.channels().look(10).await.unwrap().is_empty());
+    assert!(Queue::Table(queue.dead_letters()).look(10).await.unwrap().is_empty());
 }

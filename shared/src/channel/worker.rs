@@ -29,15 +29,15 @@ use crate::turn::{TurnEvent, TurnFailure, TurnInput, TurnRequest, TurnStream, Tu
 const FUNCTION: &str = "channel-worker";
 /// How long a platform that asks to wait is waited for at once; for longer, the message goes back into the queue.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a message waits whose work met a failure that may pass.
+/// How long a message waits that cannot be read, and a post that the platform may have taken.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait counts
-/// as a receive, of which ten lead to the dead letters.
+/// The least that a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait
+/// counts as a receive.
 const HELD: Duration = Duration::from_secs(6);
 /// How often a post is tried that the platform may have taken.
 const TRIES: u32 = 3;
-/// How often a message is received before its failure is told instead of tried again.
-const RECEIVES: u32 = 3;
+/// How often a turn is run, which is paid for each time, before its failure is told.
+const TURNS: u32 = 3;
 /// How long it is known that a message was answered: WhatsApp sends again for seven days.
 const KEPT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
@@ -59,6 +59,8 @@ enum WorkError {
         #[source]
         failure: TurnFailure,
         draft: Option<String>,
+        /// Whether a draft may stand on the platform, known or not.
+        is_begun: bool,
     },
     #[error("another worker is at it")]
     Busy,
@@ -84,15 +86,15 @@ pub async fn work(app: &App, received: Received) -> Worked {
     let (platform, connection) = (incoming.platform.name(), incoming.connection.as_str());
     match (Work { app, incoming: &incoming, received: &received }).run().await {
         Ok(()) => Worked::Done,
-        Err(WorkError::Busy) => Worked::Again(HELD),
-        Err(WorkError::Voice(VoiceError::Later(wait))) => {
-            tracing::info!(platform, connection, "the platform asks to come again later");
-            Worked::Again(wait.unwrap_or(AGAIN))
+        Err(WorkError::Busy) => Worked::Again(received.back_off().max(HELD)),
+        Err(WorkError::Voice(VoiceError::Later(asked))) => {
+            tracing::info!(platform, connection, "the platform is to be asked again later");
+            Worked::Again(received.back_off().max(asked.unwrap_or_default()))
         }
         Err(error) => {
             let error = telemetry::chain(&error);
             tracing::error!(platform, connection, receives = received.receives, error, "a message is not answered yet");
-            Worked::Again(AGAIN * received.receives.min(15))
+            Worked::Again(received.back_off())
         }
     }
 }
@@ -117,7 +119,7 @@ impl Work<'_> {
             return Ok(());
         }
         let voice = self.voice(&connection).await?;
-        let (said, ()) = tokio::join!(self.words(&connection, voice.as_ref(), &reply), voice.seen());
+        let (said, ()) = tokio::join!(self.words(&connection, voice.as_ref(), &mut reply), voice.seen());
         let said = said?;
         self.say(voice.as_ref(), &mut reply, &said).await?;
         reply.is_finished = true;
@@ -147,7 +149,7 @@ impl Work<'_> {
         &self,
         connection: &ConnectionItem,
         voice: &dyn Voice,
-        reply: &ReplyItem,
+        reply: &mut ReplyItem,
     ) -> Result<Said, WorkError> {
         let idempotency = Idempotency::new(&[FUNCTION], &self.incoming.name(), &[]);
         let vouched = Vouched {
@@ -178,7 +180,7 @@ impl Work<'_> {
                 };
                 match turned {
                     Ok(said) => Ok(said),
-                    Err(error) => self.excuse(error).await,
+                    Err(error) => self.excuse(error, reply).await,
                 }
             }
         }
@@ -237,7 +239,7 @@ impl Work<'_> {
 
     /// Waits for the turn's end, and shows meanwhile that it runs.
     async fn listen(&self, mut events: TurnStream, voice: &dyn Voice, reply: &ReplyItem) -> Result<Said, WorkError> {
-        let (mut text, mut draft) = (String::new(), None);
+        let (mut text, mut draft, mut is_begun) = (String::new(), None, reply.is_posting);
         let (mut shown_at, mut seen_at) = (Instant::now(), Instant::now());
         // A draft stands for the first post. It is not shown where posts stand from an earlier try.
         let interval = voice.draft_interval().filter(|_| reply.posts.is_empty() && !reply.is_posting);
@@ -255,6 +257,7 @@ impl Work<'_> {
                     text.push_str(&more);
                     if interval.is_some_and(|interval| shown_at.elapsed() >= interval) {
                         if draft.is_none() {
+                            is_begun = true;
                             self.keep(&ReplyItem { is_posting: true, ..reply.clone() }).await?;
                         }
                         draft = voice.draft(&text, draft).await;
@@ -265,15 +268,16 @@ impl Work<'_> {
                 Ok(Some(TurnEvent::Finished(answer))) => {
                     return Ok(Said { text: answer.text, outcome: Outcome::Answered, draft });
                 }
-                Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft }),
-                Ok(None) => return Err(WorkError::Turn { failure: TurnFailure::Abandoned, draft }),
+                Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft, is_begun }),
+                Ok(None) => {
+                    return Err(WorkError::Turn { failure: TurnFailure::Abandoned, draft, is_begun });
+                }
             }
         }
     }
 
     /// What the person is told instead of an answer, unless it is tried again.
-    async fn excuse(&self, error: WorkError) -> Result<Said, WorkError> {
-        let is_last = self.received.receives >= RECEIVES;
+    async fn excuse(&self, error: WorkError, reply: &mut ReplyItem) -> Result<Said, WorkError> {
         match error {
             WorkError::Api(error) if error.kind == ErrorKind::RateLimited => {
                 self.notice(words::too_many(error.retry_after.unwrap_or(AGAIN))).await
@@ -282,8 +286,13 @@ impl Work<'_> {
                 self.notice(words::OVER_PLAN.to_owned()).await
             }
             WorkError::Api(error) if error.kind == ErrorKind::Conflict => Err(WorkError::Busy),
-            WorkError::Turn { failure, draft } if is_last || failure.is_final() => {
-                Ok(Said { draft, ..Said::excuse(words::failed(&failure.public_message())) })
+            WorkError::Turn { failure, draft, is_begun } => {
+                reply.failed_turns += 1;
+                if failure.is_final() || reply.failed_turns >= TURNS {
+                    return Ok(Said { draft, ..Said::excuse(words::failed(&failure.public_message())) });
+                }
+                self.keep(&ReplyItem { is_posting: is_begun, ..reply.clone() }).await?;
+                Err(WorkError::Turn { failure, draft, is_begun })
             }
             error => Err(error),
         }
@@ -339,8 +348,7 @@ impl Work<'_> {
         loop {
             tries += 1;
             match voice.post(index, post, reference.as_deref()).await {
-                Err(VoiceError::Later(wait)) => {
-                    let wait = wait.unwrap_or(AGAIN);
+                Err(VoiceError::Later(Some(wait))) => {
                     if Instant::now() + wait > give_up {
                         return Err(VoiceError::Later(Some(wait)));
                     }
