@@ -27,16 +27,26 @@ pub enum Task {
         outbox: String,
     },
     /// Make an attempt.
-    Attempt {
-        /// Of which agent the event tells.
-        agent: AgentId,
-        /// The receiver.
-        webhook: WebhookId,
-        /// The event.
-        event: EventId,
-        /// The attempt's number.
-        attempt: u32,
-    },
+    Attempt(Attempt),
+}
+
+/// An attempt that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Of which agent the event tells.
+    pub agent: AgentId,
+    /// The receiver.
+    pub webhook: WebhookId,
+    /// The event.
+    pub event: EventId,
+    /// Its number.
+    pub attempt: u32,
+    /// When it is due.
+    #[serde(default)]
+    pub due: i64,
+    /// How often its receiver had no place for it.
+    #[serde(default)]
+    pub deferred: u32,
 }
 
 impl Task {
