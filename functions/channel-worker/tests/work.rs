@@ -11,8 +11,9 @@ use shared::channel::{Incoming, Platform, Request};
 use shared::id::AgentId;
 use shared::queue::{Queue, Received, Worked};
 use shared::store::TenantItem;
-use testkit::Bench;
+use testkit::{Bench, Fault, Faults, Moment, Strike};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -35,21 +36,37 @@ impl Chat {
     async fn new(front_matter: &str) -> Self {
         let telegram = MockServer::start().await;
         let bench = Bench::with("enterprise", &[("TELEGRAM_BASE_URL", telegram.uri().as_str())]).await;
+        Self::over(bench, telegram, front_matter).await
+    }
+
+    /// An agent, and a table that fails when it is told to.
+    async fn with_faults() -> (Self, Faults) {
+        let telegram = MockServer::start().await;
+        let (bench, faults) = Bench::with_faults_and(&[("TELEGRAM_BASE_URL", telegram.uri().as_str())]).await;
+        (Self::over(bench, telegram, "").await, faults)
+    }
+
+    async fn over(bench: Bench, telegram: MockServer, front_matter: &str) -> Self {
         let agent = bench.agent(front_matter, "You are a test.").await;
-        let token = BotToken::parse(TOKEN).unwrap();
-        let bot: Bot =
-            serde_json::from_value(json!({ "id": 110_201_543, "username": "orrery_test_bot", "first_name": "Shop" }))
-                .unwrap();
-        let secret = WebhookSecret::generate(BOT).unwrap();
-        let sealer = bench.app.sealer().await.unwrap();
-        let item = connection(&sealer, (&bench.tenant, &agent), (&bot, &token), &secret, 1).unwrap();
-        assert!(bench.app.store().put_connection(&item).await.unwrap());
         let chat = Self { bench, telegram, agent };
+        chat.connect(&chat.agent).await;
         let action = ResponseTemplate::new(200).set_body_json(json!({ "ok": true, "result": true }));
         Mock::given(path(method("sendChatAction"))).respond_with(action).mount(&chat.telegram).await;
         let posted = ResponseTemplate::new(200).set_body_json(posted());
         Mock::given(path(method("sendMessage"))).respond_with(posted).mount(&chat.telegram).await;
         chat
+    }
+
+    /// Has this agent answer for the bot.
+    async fn connect(&self, agent: &AgentId) {
+        let token = BotToken::parse(TOKEN).unwrap();
+        let bot: Bot =
+            serde_json::from_value(json!({ "id": 110_201_543, "username": "orrery_test_bot", "first_name": "Shop" }))
+                .unwrap();
+        let secret = WebhookSecret::generate(BOT).unwrap();
+        let sealer = self.bench.app.sealer().await.unwrap();
+        let item = connection(&sealer, (&self.bench.tenant, agent), (&bot, &token), &secret, 1).unwrap();
+        assert!(self.bench.app.store().put_connection(&item).await.unwrap());
     }
 
     /// What Telegram says to the next `times` posts, after `passed` others.
@@ -329,4 +346,90 @@ async fn a_platform_that_is_away_for_an_hour_answers_each_message_once_and_in_or
     let Queue::Table(queue) = app.channels() else { panic!("the queue is in the table") };
     assert!(app.channels().look(10).await.unwrap().is_empty());
     assert!(Queue::Table(queue.dead_letters()).look(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_of_nothing_is_a_word_and_one_that_telegram_refuses_is_told() {
+    let chat = Chat::new("").await;
+    assert_eq!(chat.work(words(1, "/long 0")).await, Worked::Done);
+    assert_eq!(chat.posts().await, ["I have nothing to say to that."]);
+    chat.telegram_says((0, 1), refusal(400, "Bad Request: TEXT_TOO_ODD", &json!({}))).await;
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+    let told = chat.posts().await;
+    assert_eq!(told[1..], ["You said: Hello", "My answer could not be shown here. Please ask me in another way."]);
+    chat.telegram_says((0, 2), refusal(400, "Bad Request: TEXT_TOO_ODD", &json!({}))).await;
+    assert_eq!(chat.work(words(3, "Hello")).await, Worked::Done, "what cannot be told either is left");
+    assert_eq!(chat.posts().await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_kept_any_more_is_told() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((0, 1), refusal(429, "Too Many Requests", &json!({ "retry_after": 90 }))).await;
+    assert!(matches!(chat.work(words(1, "Hello")).await, Worked::Again(_)));
+    let other = chat.bench.agent("", "You are another.").await;
+    chat.connect(&other).await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert!(chat.posts().await[1].starts_with("I had an answer to that, but it is not kept any more"));
+}
+
+#[tokio::test]
+async fn a_word_about_a_limit_is_said_though_a_worker_dies_before_it() {
+    let chat = Chat::new("limits: { requests_per_minute: { channel: 1 } }").await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    chat.telegram_says((0, 1), busy()).await;
+    chat.killed(words(2, "Hello"), 2, "notice-").await;
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+    assert_eq!(chat.work(words(3, "Hello")).await, Worked::Done);
+    let told = chat.posts().await;
+    assert_eq!(
+        told.iter().filter(|post| post.starts_with("That is more")).count(),
+        2,
+        "the first was refused: {told:?}"
+    );
+}
+
+/// What may go wrong with a call of the table.
+const WRONG: [(Fault, Moment); 7] = [
+    (Fault::InternalError, Moment::Before),
+    (Fault::InternalError, Moment::After),
+    (Fault::Throttled, Moment::Before),
+    (Fault::Reset, Moment::Before),
+    (Fault::Reset, Moment::After),
+    (Fault::Silence, Moment::Before),
+    (Fault::Silence, Moment::After),
+];
+
+#[tokio::test]
+async fn whatever_goes_wrong_with_the_table_a_message_is_run_once_and_answered() {
+    let (chat, faults) = Chat::with_faults().await;
+    faults.heal();
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    let calls = faults.calls();
+    let mut cases = JoinSet::new();
+    for (operation, place) in calls.into_iter().flat_map(|(name, count)| (0..count).map(move |at| (name.clone(), at))) {
+        for (fault, moment) in WRONG {
+            let operation = operation.clone();
+            cases.spawn(async move {
+                let case = format!("{operation} {place}: {fault:?} {moment:?}");
+                let (chat, faults) = Chat::with_faults().await;
+                // Silence takes its time: of the others, all tries fail.
+                let tries = if fault == Fault::Silence { 1 } else { usize::MAX };
+                faults.strike(Strike { operation, calls: place..place + 1, tries, fault, moment });
+                let mut worked = chat.work(words(1, "Hello")).await;
+                faults.heal();
+                for _ in 0..5 {
+                    let Worked::Again(wait) = worked else { break };
+                    chat.bench.wait(wait);
+                    worked = chat.work(words(1, "Hello")).await;
+                }
+                assert_eq!(worked, Worked::Done, "{case}");
+                let posts = chat.posts().await;
+                assert!((1..=2).contains(&posts.len()), "{case}: {posts:?}");
+                assert!(posts.iter().all(|post| post == "You said: Hello"), "{case}: {posts:?}");
+                assert_eq!(chat.turns().await, 1, "{case}");
+            });
+        }
+    }
+    cases.join_all().await;
 }

@@ -18,10 +18,9 @@ use crate::auth::{AuthError, Caller, Idempotency, Vouched};
 use crate::clock::millis;
 use crate::http::{ApiError, ErrorKind};
 use crate::id::{RequestId, SessionId};
-use crate::limit::{Bucket, LimitError, Limiter, Rate};
 use crate::queue::{Received, Worked};
 use crate::session::Wish;
-use crate::store::{ConnectionItem, ReplyItem, StoreError};
+use crate::store::{Claim, ConnectionItem, IdempotencyItem, IdempotencyState, ReplyItem, StoreError};
 use crate::telemetry;
 use crate::turn::{TurnEvent, TurnFailure, TurnInput, TurnRequest, TurnStream, Turns};
 
@@ -38,6 +37,8 @@ const HELD: Duration = Duration::from_secs(6);
 const TRIES: u32 = 3;
 /// How often a turn is run, which is paid for each time, before its failure is told.
 const TURNS: u32 = 3;
+/// How often a conversation is told of a limit.
+const NOTICE: Duration = Duration::from_secs(60);
 /// How long it is known that a message was answered: WhatsApp sends again for seven days.
 const KEPT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
@@ -121,11 +122,11 @@ impl Work<'_> {
         let voice = self.voice(&connection).await?;
         let (said, ()) = tokio::join!(self.words(&connection, voice.as_ref(), &mut reply), voice.seen());
         let said = said?;
-        self.say(voice.as_ref(), &mut reply, &said).await?;
+        let outcome = self.say(voice.as_ref(), &mut reply, &said).await?;
         reply.is_finished = true;
         reply.is_posting = false;
         self.keep(&reply).await?;
-        voice.finished(said.outcome).await;
+        voice.finished(outcome).await;
         Ok(())
     }
 
@@ -280,11 +281,12 @@ impl Work<'_> {
     async fn excuse(&self, error: WorkError, reply: &mut ReplyItem) -> Result<Said, WorkError> {
         match error {
             WorkError::Api(error) if error.kind == ErrorKind::RateLimited => {
-                self.notice(words::too_many(error.retry_after.unwrap_or(AGAIN))).await
+                self.notice(words::too_many(error.retry_after.unwrap_or(AGAIN)), reply).await
             }
             WorkError::Api(error) if error.kind == ErrorKind::OverPlan => {
-                self.notice(words::OVER_PLAN.to_owned()).await
+                self.notice(words::OVER_PLAN.to_owned(), reply).await
             }
+            WorkError::Api(error) if error.code == Some("answer_gone") => Ok(Said::excuse(words::GONE)),
             WorkError::Api(error) if error.kind == ErrorKind::Conflict => Err(WorkError::Busy),
             WorkError::Turn { failure, draft, is_begun } => {
                 reply.failed_turns += 1;
@@ -298,20 +300,30 @@ impl Work<'_> {
         }
     }
 
-    /// A word about a limit, said once a minute in each conversation.
-    async fn notice(&self, text: String) -> Result<Said, WorkError> {
-        let limiter = Limiter::new(self.app.store().clone(), self.app.clock().clone());
-        let identity = format!("notice#{}", self.incoming.conversation_name());
-        match limiter.take(&Bucket { identity, rate: Rate::per_minute(1) }, None).await {
-            Ok(_) => Ok(Said::excuse(text)),
-            Err(LimitError::Refused { .. }) => Ok(Said::excuse("")),
-            Err(LimitError::Store(error)) => Err(error.into()),
-        }
+    /// A word about a limit, said once a minute in each conversation: to the message that claims it, each time that one
+    /// is worked on.
+    async fn notice(&self, text: String, reply: &ReplyItem) -> Result<Said, WorkError> {
+        let now = self.app.clock().now_ms();
+        let claim = IdempotencyItem {
+            tenant: reply.tenant.clone(),
+            body_hash: String::new(),
+            lapses_at: now.saturating_add(millis(NOTICE)),
+            owner: self.incoming.name(),
+            state: IdempotencyState::Running,
+        };
+        let name = format!("notice-{}", self.incoming.conversation_name());
+        Ok(match self.app.store().claim(&name, &claim, now).await? {
+            Claim::Claimed => Said::excuse(text),
+            Claim::Taken(_) => Said::excuse(""),
+        })
     }
 
-    /// Sends what does not stand on the platform yet.
-    async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<(), WorkError> {
-        let posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
+    /// Sends what does not stand on the platform yet, and tells how that ended.
+    async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<Outcome, WorkError> {
+        let mut posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
+        if posts.is_empty() && said.outcome == Outcome::Answered {
+            posts = voice.posts(words::NOTHING);
+        }
         let mut reference = said.draft.clone();
         if reply.is_posting
             && let Found::At(found) = voice.find(reply.posts.len()).await?
@@ -323,16 +335,29 @@ impl Work<'_> {
             self.keep(reply).await?;
             match self.post(voice, index, post, reference.take()).await {
                 Ok(reference) => reply.posts.push(reference),
-                Err(error @ (VoiceError::Refused(_) | VoiceError::Closed(_))) => {
-                    let platform = self.incoming.platform.name();
-                    let error = telemetry::chain(&error);
-                    tracing::warn!(platform, connection = self.incoming.connection, error, "an answer is not taken");
-                    return Ok(());
+                Err(VoiceError::Refused(code)) => {
+                    self.log_refusal(&code);
+                    for word in voice.posts(words::REFUSED) {
+                        match self.post(voice, index, &word, None).await {
+                            Err(VoiceError::Refused(code) | VoiceError::Closed(code)) => self.log_refusal(&code),
+                            posted => reply.posts.push(posted?),
+                        }
+                    }
+                    return Ok(Outcome::Excused);
+                }
+                Err(VoiceError::Closed(code)) => {
+                    self.log_refusal(&code);
+                    return Ok(Outcome::Excused);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(said.outcome)
+    }
+
+    fn log_refusal(&self, code: &str) {
+        let (platform, connection) = (self.incoming.platform.name(), self.incoming.connection.as_str());
+        tracing::warn!(platform, connection, code, "an answer is not taken");
     }
 
     /// Sends one post, and waits where the platform asks for a short wait.
