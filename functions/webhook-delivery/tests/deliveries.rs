@@ -107,6 +107,17 @@ impl World {
         }
     }
 
+    /// Works on what can be worked on now, over a table that fails.
+    async fn pump_in_vain(&self) {
+        for delivery in self.bench.app.deliveries_queue().receive(10).await.unwrap_or_default() {
+            let received = Received { body: delivery.body.clone(), receives: delivery.receives, deadline: None };
+            let _comes_again = match webhook_delivery::consume(&self.bench.app, received).await {
+                Worked::Done => delivery.acknowledge().await,
+                Worked::Again(wait) => delivery.hide(wait).await,
+            };
+        }
+    }
+
     /// Lets time pass, sweeps, and works on what comes due.
     async fn pass(&self, time: Duration, step: Duration) {
         let end = self.bench.clock.now_ms() + i64::try_from(time.as_millis()).unwrap();
@@ -535,4 +546,50 @@ async fn a_backlog_for_a_slow_receiver_leaves_the_queue_alone_and_is_taken_when_
     assert_eq!(requests(&server).await.len(), 0);
     world.pass(Duration::from_secs(180), Duration::from_secs(5)).await;
     assert_eq!(requests(&server).await.len(), EVENTS);
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_with_the_table_an_event_arrives_and_one_delivery_is_made() {
+    let (bench, faults) = Bench::with_faults_and(&[("ORRERY_WEBHOOK_TARGETS", "loopback")]).await;
+    let (world, server) = (World::over(bench).await, answering(ResponseTemplate::new(200)).await);
+    world.receiver(server.uri(), &["message_sent"]).await;
+    world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    faults.heal();
+    world.pump().await;
+    let calls = faults.calls();
+    let wrong = [
+        (Fault::InternalError, Moment::Before),
+        (Fault::InternalError, Moment::After),
+        (Fault::Throttled, Moment::Before),
+        (Fault::Reset, Moment::Before),
+        (Fault::Reset, Moment::After),
+        (Fault::Silence, Moment::Before),
+        (Fault::Silence, Moment::After),
+    ];
+    let mut cases = JoinSet::new();
+    for (operation, place) in calls.into_iter().flat_map(|(name, count)| (0..count).map(move |at| (name.clone(), at))) {
+        for (fault, moment) in wrong {
+            let operation = operation.clone();
+            cases.spawn(async move {
+                let case = format!("{operation} {place}: {fault:?} {moment:?}");
+                let (bench, faults) = Bench::with_faults_and(&[("ORRERY_WEBHOOK_TARGETS", "loopback")]).await;
+                let (world, server) = (World::over(bench).await, answering(ResponseTemplate::new(200)).await);
+                let id = world.receiver(server.uri(), &["message_sent"]).await;
+                world.say(Endpoint::AgentChat, "hello").await.unwrap();
+                // Silence takes its time: of the others, all tries fail.
+                let tries = if fault == Fault::Silence { 1 } else { usize::MAX };
+                faults.strike(Strike { operation, calls: place..place + 1, tries, fault, moment });
+                for _ in 0..60 {
+                    world.pump_in_vain().await;
+                    world.bench.wait(Duration::from_secs(5));
+                }
+                let arrived = requests(&server).await.len();
+                assert!((1..=2).contains(&arrived), "{case}: {arrived}");
+                let told = world.deliveries(&id).await;
+                assert_eq!(told.len(), 1, "{case}");
+                assert_eq!(told[0].state, DeliveryState::Delivered, "{case}");
+            });
+        }
+    }
+    cases.join_all().await;
 }
