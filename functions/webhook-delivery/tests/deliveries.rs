@@ -1,5 +1,5 @@
 //! From a turn of the dashboard's chat to receivers that fail in all ways, by a clock that is moved by hand.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
