@@ -1,10 +1,11 @@
 //! `orrery webhook`: inbound webhooks, whose senders sign what they send. The secret is sealed in the table.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use shared::auth::PlainKey;
+use shared::auth::KeyringError;
 use shared::id::{AgentId, WebhookId};
 use shared::store::{AgentItem, MOST_WEBHOOKS, Webhook};
+use shared::webhook::sign;
 
 use crate::agents;
 use crate::args::{WebhookCommand, WebhookCreateArguments, WebhookDeleteArguments, WebhookListArguments};
@@ -57,11 +58,10 @@ async fn create(arguments: &WebhookCreateArguments) -> Result<(), CommandError> 
     }
     let made = match arguments.secret {
         Some(_) => None,
-        None => Some(
-            PlainKey::generate().ok_or(shared::auth::KeyringError::NoRandomness)?.reveal().replace("kpn_", "whsec_"),
-        ),
+        None => Some(sign::generate().ok_or(KeyringError::NoRandomness)?),
     };
-    let secret = arguments.secret.as_ref().or(made.as_ref()).map(String::as_str).unwrap_or_default();
+    let made = made.as_ref().map(ExposeSecret::expose_secret);
+    let secret = arguments.secret.as_deref().or(made).unwrap_or_default();
     let id = WebhookId::generate();
     let sealer = place.sealer().await?;
     let mut webhook = Webhook::sender(arguments.name.clone(), None, place.clock.now_ms());
@@ -72,10 +72,10 @@ async fn create(arguments: &WebhookCreateArguments) -> Result<(), CommandError> 
     }
     match Output::from(arguments.output) {
         Output::Json => {
-            output::json(&Shown { secret: made.as_deref(), ..Shown::new(&agent, id.as_str(), &webhook) });
+            output::json(&Shown { secret: made, ..Shown::new(&agent, id.as_str(), &webhook) });
         }
         Output::Quiet => output::data(id.as_str()),
-        Output::Text => tell_new(&agent, &id, made.as_deref()),
+        Output::Text => tell_new(&agent, &id, made),
     }
     Ok(())
 }
@@ -84,13 +84,14 @@ fn check(arguments: &WebhookCreateArguments) -> Result<(), CommandError> {
     if arguments.name.chars().count() > LONGEST_NAME || arguments.name.chars().any(char::is_control) {
         return Err(CommandError::Usage(format!("--name may have at most {LONGEST_NAME} characters, in one line")));
     }
-    let length = arguments.secret.as_ref().map(|secret| secret.chars().count());
-    match length {
-        Some(length) if !(8..=200).contains(&length) => {
-            Err(CommandError::Usage("--secret has 8 to 200 characters; leave it out to have one made".to_owned()))
-        }
-        Some(_) | None => Ok(()),
+    let Some(secret) = &arguments.secret else { return Ok(()) };
+    if !(8..=200).contains(&secret.chars().count()) {
+        return Err(CommandError::Usage("--secret has 8 to 200 characters; leave it out to have one made".to_owned()));
     }
+    if !sign::is_secret(secret) {
+        return Err(CommandError::Usage("what follows whsec_ in --secret is base64 of 24 to 64 bytes".to_owned()));
+    }
+    Ok(())
 }
 
 fn tell_new(agent: &AgentItem, id: &WebhookId, made: Option<&str>) {

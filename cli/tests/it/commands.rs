@@ -142,7 +142,9 @@ fn a_webhook_is_made_listed_and_deleted() {
     assert!(!listed.to_string().contains("correct horse"));
     home.out(&["webhook", "delete", id, "--agent", "support"]);
     assert_eq!(home.fails(&["webhook", "delete", id, "--agent", "support"]).0, 1);
-    assert_eq!(home.fails(&["webhook", "create", "--agent", "support", "--secret", "short"]).0, 2);
+    for wrong in ["short", "whsec_notbase64"] {
+        assert_eq!(home.fails(&["webhook", "create", "--agent", "support", "--secret", wrong]).0, 2);
+    }
 }
 
 #[test]

@@ -9,10 +9,11 @@ use shared::app::App;
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
 use shared::channel::{Incoming, Platform, Request};
 use shared::id::AgentId;
-use shared::queue::{Received, Worked};
+use shared::queue::{Queue, Received, Worked};
 use shared::store::TenantItem;
-use testkit::Bench;
+use testkit::{Bench, Fault, Faults, Moment, Strike};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -35,21 +36,37 @@ impl Chat {
     async fn new(front_matter: &str) -> Self {
         let telegram = MockServer::start().await;
         let bench = Bench::with("enterprise", &[("TELEGRAM_BASE_URL", telegram.uri().as_str())]).await;
+        Self::over(bench, telegram, front_matter).await
+    }
+
+    /// An agent, and a table that fails when it is told to.
+    async fn with_faults() -> (Self, Faults) {
+        let telegram = MockServer::start().await;
+        let (bench, faults) = Bench::with_faults_and(&[("TELEGRAM_BASE_URL", telegram.uri().as_str())]).await;
+        (Self::over(bench, telegram, "").await, faults)
+    }
+
+    async fn over(bench: Bench, telegram: MockServer, front_matter: &str) -> Self {
         let agent = bench.agent(front_matter, "You are a test.").await;
-        let token = BotToken::parse(TOKEN).unwrap();
-        let bot: Bot =
-            serde_json::from_value(json!({ "id": 110_201_543, "username": "orrery_test_bot", "first_name": "Shop" }))
-                .unwrap();
-        let secret = WebhookSecret::generate(BOT).unwrap();
-        let sealer = bench.app.sealer().await.unwrap();
-        let item = connection(&sealer, (&bench.tenant, &agent), (&bot, &token), &secret, 1).unwrap();
-        assert!(bench.app.store().put_connection(&item).await.unwrap());
         let chat = Self { bench, telegram, agent };
+        chat.connect(&chat.agent).await;
         let action = ResponseTemplate::new(200).set_body_json(json!({ "ok": true, "result": true }));
         Mock::given(path(method("sendChatAction"))).respond_with(action).mount(&chat.telegram).await;
         let posted = ResponseTemplate::new(200).set_body_json(posted());
         Mock::given(path(method("sendMessage"))).respond_with(posted).mount(&chat.telegram).await;
         chat
+    }
+
+    /// Has this agent answer for the bot.
+    async fn connect(&self, agent: &AgentId) {
+        let token = BotToken::parse(TOKEN).unwrap();
+        let bot: Bot =
+            serde_json::from_value(json!({ "id": 110_201_543, "username": "orrery_test_bot", "first_name": "Shop" }))
+                .unwrap();
+        let secret = WebhookSecret::generate(BOT).unwrap();
+        let sealer = self.bench.app.sealer().await.unwrap();
+        let item = connection(&sealer, (&self.bench.tenant, agent), (&bot, &token), &secret, 1).unwrap();
+        assert!(self.bench.app.store().put_connection(&item).await.unwrap());
     }
 
     /// What Telegram says to the next `times` posts, after `passed` others.
@@ -93,6 +110,21 @@ impl Chat {
         process.shutdown_background();
     }
 
+    /// Works for so long on what the queue hands out, as a process with this application.
+    async fn pump(&self, app: &App, time: Duration) {
+        let end = self.bench.clock.now_ms() + i64::try_from(time.as_millis()).unwrap();
+        while self.bench.clock.now_ms() < end {
+            for delivery in app.channels().receive(10).await.unwrap() {
+                let received = Received { body: delivery.body.clone(), receives: delivery.receives, deadline: None };
+                match channel_worker::consume(app, received).await {
+                    Worked::Done => delivery.acknowledge().await.unwrap(),
+                    Worked::Again(wait) => delivery.hide(wait).await.unwrap(),
+                }
+            }
+            self.bench.wait(Duration::from_secs(2));
+        }
+    }
+
     async fn turns(&self) -> u64 {
         self.bench.usage().await.turns
     }
@@ -116,16 +148,21 @@ fn busy() -> ResponseTemplate {
     refusal(429, "Too Many Requests: retry after 20", &json!({ "retry_after": 20 }))
 }
 
-fn wish(number: u32, request: Request) -> Received {
-    let incoming = Incoming {
+/// What a person in this chat wants.
+fn from_chat(chat: u32, number: u32, request: Request) -> Incoming {
+    Incoming {
         platform: Platform::Telegram,
         connection: BOT.to_owned(),
         event: number.to_string(),
-        conversation: "5:0".to_owned(),
+        conversation: format!("{chat}:0"),
         request,
-        place: json!({ "chat": 5, "message": number }),
+        place: json!({ "chat": chat, "message": number }),
         received_at: testkit::BEGIN,
-    };
+    }
+}
+
+fn wish(number: u32, request: Request) -> Received {
+    let incoming = from_chat(5, number, request);
     Received { body: serde_json::to_string(&incoming).unwrap(), receives: 1, deadline: None }
 }
 
@@ -279,4 +316,120 @@ async fn an_agent_that_is_gone_and_a_bot_that_is_gone_end_the_message() {
     assert!(store.delete_connection(&chat.bench.tenant, Platform::Telegram, BOT).await.unwrap());
     assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
     assert_eq!(chat.posts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_platform_that_is_away_for_an_hour_answers_each_message_once_and_in_order() {
+    let chat = Chat::new("").await;
+    // Taken, and nobody listens there.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let Bench { app, clock, .. } = &chat.bench;
+    let mut config = app.config().clone();
+    let away = format!("http://{}", nobody.local_addr().unwrap()).parse().unwrap();
+    config.base_urls.insert("telegram".to_owned(), away);
+    let cut_off = App::over(config, clock.clone(), app.store().clone()).unwrap();
+    for (chat, number) in [(5, 1), (5, 2), (6, 3), (5, 4), (6, 5)] {
+        let message = from_chat(chat, number, Request::Answer { text: format!("number {number}") });
+        app.channels().send(&message.to_message().unwrap()).await.unwrap();
+    }
+    chat.pump(&cut_off, Duration::from_secs(3_600)).await;
+    assert_eq!(chat.posts().await, [""; 0]);
+    chat.pump(app, Duration::from_secs(900)).await;
+    let posts = chat.posts().await;
+    let of = |numbers: &[u32]| -> Vec<&String> {
+        posts.iter().filter(|post| numbers.iter().any(|number| post.ends_with(&number.to_string()))).collect()
+    };
+    assert_eq!(of(&[1, 2, 4]), ["You said: number 1", "You said: number 2", "You said: number 4"]);
+    assert_eq!(of(&[3, 5]), ["You said: number 3", "You said: number 5"]);
+    assert_eq!((posts.len(), chat.turns().await), (5, 5));
+    let Queue::Table(queue) = app.channels() else { panic!("the queue is in the table") };
+    assert!(app.channels().look(10).await.unwrap().is_empty());
+    assert!(Queue::Table(queue.dead_letters()).look(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_of_nothing_is_a_word_and_one_that_telegram_refuses_is_told() {
+    let chat = Chat::new("").await;
+    assert_eq!(chat.work(words(1, "/long 0")).await, Worked::Done);
+    assert_eq!(chat.posts().await, ["I have nothing to say to that."]);
+    chat.telegram_says((0, 1), refusal(400, "Bad Request: TEXT_TOO_ODD", &json!({}))).await;
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+    let told = chat.posts().await;
+    assert_eq!(told[1..], ["You said: Hello", "My answer could not be shown here. Please ask me in another way."]);
+    chat.telegram_says((0, 2), refusal(400, "Bad Request: TEXT_TOO_ODD", &json!({}))).await;
+    assert_eq!(chat.work(words(3, "Hello")).await, Worked::Done, "what cannot be told either is left");
+    assert_eq!(chat.posts().await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_kept_any_more_is_told() {
+    let chat = Chat::new("").await;
+    chat.telegram_says((0, 1), refusal(429, "Too Many Requests", &json!({ "retry_after": 90 }))).await;
+    assert!(matches!(chat.work(words(1, "Hello")).await, Worked::Again(_)));
+    let other = chat.bench.agent("", "You are another.").await;
+    chat.connect(&other).await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    assert!(chat.posts().await[1].starts_with("I had an answer to that, but it is not kept any more"));
+}
+
+#[tokio::test]
+async fn a_word_about_a_limit_is_said_though_a_worker_dies_before_it() {
+    let chat = Chat::new("limits: { requests_per_minute: { channel: 1 } }").await;
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    chat.telegram_says((0, 1), busy()).await;
+    chat.killed(words(2, "Hello"), 2, "notice-").await;
+    assert_eq!(chat.work(words(2, "Hello")).await, Worked::Done);
+    assert_eq!(chat.work(words(3, "Hello")).await, Worked::Done);
+    let told = chat.posts().await;
+    assert_eq!(
+        told.iter().filter(|post| post.starts_with("That is more")).count(),
+        2,
+        "the first was refused: {told:?}"
+    );
+}
+
+/// What may go wrong with a call of the table.
+const WRONG: [(Fault, Moment); 7] = [
+    (Fault::InternalError, Moment::Before),
+    (Fault::InternalError, Moment::After),
+    (Fault::Throttled, Moment::Before),
+    (Fault::Reset, Moment::Before),
+    (Fault::Reset, Moment::After),
+    (Fault::Silence, Moment::Before),
+    (Fault::Silence, Moment::After),
+];
+
+#[tokio::test]
+async fn whatever_goes_wrong_with_the_table_a_message_is_run_once_and_answered() {
+    let (chat, faults) = Chat::with_faults().await;
+    faults.heal();
+    assert_eq!(chat.work(words(1, "Hello")).await, Worked::Done);
+    let calls = faults.calls();
+    let mut cases = JoinSet::new();
+    for (operation, place) in calls.into_iter().flat_map(|(name, count)| (0..count).map(move |at| (name.clone(), at))) {
+        for (fault, moment) in WRONG {
+            let operation = operation.clone();
+            cases.spawn(async move {
+                let case = format!("{operation} {place}: {fault:?} {moment:?}");
+                let (chat, faults) = Chat::with_faults().await;
+                // Silence takes its time: of the others, all tries fail.
+                let tries = if fault == Fault::Silence { 1 } else { usize::MAX };
+                faults.strike(Strike { operation, calls: place..place + 1, tries, fault, moment });
+                let mut worked = chat.work(words(1, "Hello")).await;
+                faults.heal();
+                for _ in 0..5 {
+                    let Worked::Again(wait) = worked else { break };
+                    chat.bench.wait(wait);
+                    worked = chat.work(words(1, "Hello")).await;
+                }
+                assert_eq!(worked, Worked::Done, "{case}");
+                let posts = chat.posts().await;
+                assert!((1..=2).contains(&posts.len()), "{case}: {posts:?}");
+                assert!(posts.iter().all(|post| post == "You said: Hello"), "{case}: {posts:?}");
+                assert_eq!(chat.turns().await, 1, "{case}");
+            });
+        }
+    }
+    cases.join_all().await;
 }

@@ -1,5 +1,4 @@
 //! The sweep over the embedded table.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use serde_json::Value;
 use testkit::{Bench, Fault, Moment, Strike};

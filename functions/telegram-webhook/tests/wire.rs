@@ -8,10 +8,14 @@ use serde_json::{Value, json};
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
 use shared::channel::{Incoming, Platform};
 use shared::id::AgentId;
-use testkit::{Bench, Reply, bare, event, send, with_header};
+use testkit::{Bench, Fault, Moment, Reply, Strike, bare, event, send, with_header};
 
 const PATH: &str = "/api/telegram/webhook";
 const HEADER: &str = "x-telegram-bot-api-secret-token";
+
+/// A person writes.
+const UPDATE: &str =
+    r#"{"update_id":1,"message":{"message_id":1,"from":{"id":5},"chat":{"id":5,"type":"private"},"text":"a"}}"#;
 
 struct Hook {
     bench: Bench,
@@ -22,7 +26,10 @@ struct Hook {
 
 impl Hook {
     async fn new() -> Self {
-        let bench = Bench::new().await;
+        Self::over(Bench::new().await).await
+    }
+
+    async fn over(bench: Bench) -> Self {
         let agent = bench.agent("", "You are a test.").await;
         let token = BotToken::parse("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw").unwrap();
         let bot: Bot =
@@ -88,10 +95,8 @@ async fn the_events_of_people_are_queued_for_their_conversation() {
 #[tokio::test]
 async fn an_update_that_comes_twice_is_queued_once() {
     let hook = Hook::new().await;
-    let update =
-        r#"{"update_id":1,"message":{"message_id":1,"from":{"id":5},"chat":{"id":5,"type":"private"},"text":"a"}}"#;
     for _ in 0..2 {
-        assert_eq!(hook.post(update).await.status, 200);
+        assert_eq!(hook.post(UPDATE).await.status, 200);
     }
     assert_eq!(hook.queued().await.len(), 1);
 }
@@ -143,4 +148,26 @@ async fn a_bot_that_was_disconnected_is_refused_and_one_read_finds_a_connection(
     assert_eq!(hook.post("{}").await.status, 401);
     let reply = send(&hook.router, bare(Method::GET, PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "POST"));
+}
+
+#[tokio::test]
+async fn a_table_that_is_away_is_a_503_and_the_update_is_taken_when_it_comes_again() {
+    let (bench, faults) = Bench::with_faults().await;
+    let hook = Hook::over(bench).await;
+    for operation in ["GetItem", "TransactWriteItems"] {
+        for fault in [Fault::InternalError, Fault::Throttled, Fault::Reset] {
+            faults.strike(Strike {
+                operation: operation.to_owned(),
+                calls: 0..usize::MAX,
+                tries: usize::MAX,
+                fault,
+                moment: Moment::Before,
+            });
+            let reply = hook.post(UPDATE).await;
+            assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (503, &json!("unavailable")), "{operation}");
+            faults.heal();
+        }
+    }
+    assert_eq!(hook.post(UPDATE).await.status, 200);
+    assert_eq!(hook.queued().await.len(), 1);
 }

@@ -1,18 +1,22 @@
 //! From a turn of the dashboard's chat to receivers that fail in all ways, by a clock that is moved by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::Value;
 use shared::admission::Admission;
 use shared::auth::{Endpoint, Vouched};
 use shared::id::{AgentId, EventId, Home, RequestId, WebhookId};
-use shared::queue::{Delivery, Received, Worked};
+use shared::queue::{Delivery, Message, Queue, Received, Worked};
 use shared::session::Wish;
-use shared::store::{DeliveryItem, DeliveryState, Receiver, Webhook};
+use shared::store::{DeliveryItem, DeliveryState, Place, Receiver, Webhook};
 use shared::turn::{self, Answer, TurnFailure, TurnInput, TurnRequest};
-use shared::webhook;
+use shared::webhook::{self, Attempt, Task};
 use testkit::{Bench, Fault, Moment, Strike};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -101,6 +105,17 @@ impl World {
             for delivery in &waiting {
                 self.work(delivery).await;
             }
+        }
+    }
+
+    /// Works on what can be worked on now, over a table that fails.
+    async fn pump_in_vain(&self) {
+        for delivery in self.bench.app.deliveries_queue().receive(10).await.unwrap_or_default() {
+            let received = Received { body: delivery.body.clone(), receives: delivery.receives, deadline: None };
+            let _comes_again = match webhook_delivery::consume(&self.bench.app, received).await {
+                Worked::Done => delivery.acknowledge().await,
+                Worked::Again(wait) => delivery.hide(wait).await,
+            };
         }
     }
 
@@ -256,9 +271,20 @@ async fn a_receiver_that_takes_other_events_stays_switched_on() {
     world.say(Endpoint::AgentChat, "poison").await.unwrap();
     world.pass(Duration::from_secs(3600), Duration::from_secs(60)).await;
     world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    world.pump().await;
+    let sent = world.deliveries(&id).await;
+    let states: Vec<_> = sent.iter().map(|delivery| delivery.state).collect();
+    assert_eq!(states, [DeliveryState::Delivered, DeliveryState::Pending]);
+    // Many others of which nothing is known.
+    for _ in 0..300 {
+        let other = DeliveryItem { event: EventId::generate(), state: DeliveryState::Cancelled, ..sent[0].clone() };
+        assert!(world.bench.app.store().put_new_delivery(&other).await.unwrap());
+    }
     world.pass(Duration::from_secs(73 * 3600), Duration::from_secs(600)).await;
-    let states: Vec<_> = world.deliveries(&id).await.iter().map(|delivery| delivery.state).collect();
-    assert_eq!(states, [DeliveryState::Delivered, DeliveryState::Failed]);
+    let store = world.bench.app.store();
+    let now = world.bench.clock.now_ms();
+    let failed = store.deliveries(&world.bench.tenant, (&Home::from(&world.agent), &id), None, 400, now).await.unwrap();
+    assert_eq!(failed.last().unwrap().state, DeliveryState::Failed);
     assert!(world.webhook(&id).await.enabled);
 }
 
@@ -359,6 +385,9 @@ async fn tasks_that_come_twice_or_at_once_make_one_attempt() {
         webhook_delivery::consume(&world.bench.app, received)
     };
     assert_eq!(tokio::join!(consume(&body), consume(&body)), (Worked::Done, Worked::Done));
+    let (store, now) = (world.bench.app.store(), world.bench.clock.now_ms());
+    store.take_place((&Home::from(&world.agent), &id), now, now).await.unwrap();
+    store.leave_place((&Home::from(&world.agent), &id), Some(true), None).await.unwrap();
     let attempts = world.waiting().await;
     let (one, other) = tokio::join!(consume(&attempts[0].body), consume(&attempts[0].body));
     assert!(matches!((one, other), (Worked::Done, Worked::Again(_)) | (Worked::Again(_), Worked::Done)));
@@ -397,6 +426,173 @@ async fn the_event_of_a_batch_with_nothing_behind_it_is_done() {
         let received = Received { body: record["body"].as_str().unwrap().to_owned(), receives: 1, deadline: None };
         assert_eq!(webhook_delivery::consume(&world.bench.app, received).await, Worked::Done);
     }
-    let unreadable = Received { body: "no task".to_owned(), receives: 1, deadline: None };
-    assert_eq!(webhook_delivery::consume(&world.bench.app, unreadable).await, Worked::Done);
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_read_goes_to_the_dead_letters() {
+    let world = World::new().await;
+    let unreadable = Message { body: "no task".to_owned(), ..Message::default() };
+    world.bench.app.deliveries_queue().send(&unreadable).await.unwrap();
+    world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
+    let Queue::Table(queue) = world.bench.app.deliveries_queue() else { panic!("the queue is in the table") };
+    assert_eq!(Queue::Table(queue.dead_letters()).receive(10).await.unwrap()[0].body, "no task");
+}
+
+#[tokio::test]
+async fn a_task_that_comes_early_goes_back_without_a_look_at_the_table() {
+    let world = World::new().await;
+    let attempt = Attempt {
+        home: Home::from(&world.agent),
+        webhook: WebhookId::generate(),
+        event: EventId::generate(),
+        attempt: 3,
+        due: world.bench.clock.now_ms() + 3 * HOUR,
+        deferred: 0,
+    };
+    let Message { body, .. } = Task::Attempt(attempt).to_message(Duration::ZERO);
+    let (reads, writes) = (world.bench.reads(), world.bench.writes());
+    let received = Received { body: body.clone(), receives: 1, deadline: None };
+    assert_eq!(webhook_delivery::consume(&world.bench.app, received).await, Worked::Done);
+    assert_eq!((world.bench.reads(), world.bench.writes()), (reads, writes + 1), "the queue alone");
+    world.bench.wait(Duration::from_secs(899));
+    assert!(world.waiting().await.is_empty());
+    world.bench.wait(Duration::from_secs(1));
+    assert_eq!(world.waiting().await[0].body, body);
+}
+
+/// A receiver that never answers.
+struct Hanging {
+    url: String,
+    /// How many wait for it now, and how many did at most.
+    open: Arc<(AtomicUsize, AtomicUsize)>,
+    _running: JoinSet<()>,
+}
+
+impl Hanging {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (url, open) =
+            (format!("http://{}/", listener.local_addr().unwrap()), Arc::<(AtomicUsize, AtomicUsize)>::default());
+        let (mut running, counts) = (JoinSet::new(), open.clone());
+        running.spawn(async move {
+            let mut waiting = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counts = counts.clone();
+                waiting.spawn(async move {
+                    counts.1.fetch_max(counts.0.fetch_add(1, Relaxed) + 1, Relaxed);
+                    let _ended = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                    counts.0.fetch_sub(1, Relaxed);
+                });
+            }
+        });
+        Self { url, open, _running: running }
+    }
+}
+
+#[tokio::test]
+async fn eight_slow_receivers_with_a_hundred_events_each_never_delay_a_fast_one() {
+    const WORKERS: usize = 32;
+    let (world, fast) = (World::new().await, answering(ResponseTemplate::new(200)).await);
+    let fast_id = world.receiver(fast.uri(), &["message_sent"]).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let hanging = Hanging::start().await;
+        world.receiver(hanging.url.clone(), &["message_sent"]).await;
+        slow.push(hanging);
+    }
+    for number in 0..100 {
+        world.bench.wait(Duration::from_secs(2)); // thirty a minute
+        world.say(Endpoint::AgentChat, &number.to_string()).await.unwrap();
+    }
+    let (begin, world) = (world.bench.clock.now_ms(), Arc::new(world));
+    let mut workers = JoinSet::new();
+    while requests(&fast).await.len() < 100 {
+        while workers.try_join_next().is_some() {}
+        let deliveries = world.bench.app.deliveries_queue().receive(WORKERS - workers.len()).await.unwrap();
+        let is_idle = deliveries.is_empty();
+        for delivery in deliveries {
+            let world = world.clone();
+            workers.spawn(async move { world.work(&delivery).await });
+        }
+        let hanging: usize = slow.iter().map(|slow| slow.open.0.load(Relaxed)).sum();
+        if is_idle && workers.len() <= hanging {
+            world.bench.wait(Duration::from_secs(1));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let passed = world.bench.clock.now_ms() - begin;
+        assert!(passed < 25_000, "{} came in {passed} ms", requests(&fast).await.len());
+    }
+    assert!(slow.iter().all(|slow| slow.open.1.load(Relaxed) == 1), "one at a time");
+    while world.deliveries(&fast_id).await.iter().any(|delivery| delivery.state == DeliveryState::Pending) {
+        workers.join_next().await;
+    }
+    assert_eq!(requests(&fast).await.len(), 100, "each once");
+}
+
+#[tokio::test]
+async fn a_backlog_for_a_slow_receiver_leaves_the_queue_alone_and_is_taken_when_there_is_room() {
+    const EVENTS: usize = 10;
+    let (world, server) = (World::new().await, answering(ResponseTemplate::new(200)).await);
+    let id = world.receiver(server.uri(), &["message_sent"]).await;
+    for _ in 0..EVENTS {
+        world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    }
+    let (store, now) = (world.bench.app.store(), world.bench.clock.now_ms());
+    let taken = store.take_place((&Home::from(&world.agent), &id), now, now + 600_000).await.unwrap();
+    assert_eq!(taken, Place::Taken, "somebody is at it for ten minutes, and falls");
+    world.pump().await;
+    let sent = || world.bench.database.counts()["TransactWriteItems"];
+    let before = sent();
+    world.pass(Duration::from_secs(595), Duration::from_secs(5)).await;
+    let again = sent() - before;
+    assert!(again < 16 * EVENTS as u64, "{again} were sent again");
+    assert_eq!(requests(&server).await.len(), 0);
+    world.pass(Duration::from_secs(180), Duration::from_secs(5)).await;
+    assert_eq!(requests(&server).await.len(), EVENTS);
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_with_the_table_an_event_arrives_and_one_delivery_is_made() {
+    let (bench, faults) = Bench::with_faults_and(&[("ORRERY_WEBHOOK_TARGETS", "loopback")]).await;
+    let (world, server) = (World::over(bench).await, answering(ResponseTemplate::new(200)).await);
+    world.receiver(server.uri(), &["message_sent"]).await;
+    world.say(Endpoint::AgentChat, "hello").await.unwrap();
+    faults.heal();
+    world.pump().await;
+    let calls = faults.calls();
+    let wrong = [
+        (Fault::InternalError, Moment::Before),
+        (Fault::InternalError, Moment::After),
+        (Fault::Throttled, Moment::Before),
+        (Fault::Reset, Moment::Before),
+        (Fault::Reset, Moment::After),
+        (Fault::Silence, Moment::Before),
+        (Fault::Silence, Moment::After),
+    ];
+    let mut cases = JoinSet::new();
+    for (operation, place) in calls.into_iter().flat_map(|(name, count)| (0..count).map(move |at| (name.clone(), at))) {
+        for (fault, moment) in wrong {
+            let operation = operation.clone();
+            cases.spawn(async move {
+                let case = format!("{operation} {place}: {fault:?} {moment:?}");
+                let (bench, faults) = Bench::with_faults_and(&[("ORRERY_WEBHOOK_TARGETS", "loopback")]).await;
+                let (world, server) = (World::over(bench).await, answering(ResponseTemplate::new(200)).await);
+                let id = world.receiver(server.uri(), &["message_sent"]).await;
+                world.say(Endpoint::AgentChat, "hello").await.unwrap();
+                // Silence takes its time: of the others, all tries fail.
+                let tries = if fault == Fault::Silence { 1 } else { usize::MAX };
+                faults.strike(Strike { operation, calls: place..place + 1, tries, fault, moment });
+                for _ in 0..60 {
+                    world.pump_in_vain().await;
+                    world.bench.wait(Duration::from_secs(5));
+                }
+                let arrived = requests(&server).await.len();
+                assert!((1..=2).contains(&arrived), "{case}: {arrived}");
+                let told = world.deliveries(&id).await;
+                assert_eq!(told.len(), 1, "{case}");
+                assert_eq!(told[0].state, DeliveryState::Delivered, "{case}");
+            });
+        }
+    }
+    cases.join_all().await;
 }

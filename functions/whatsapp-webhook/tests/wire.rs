@@ -9,7 +9,7 @@ use shared::auth::sign;
 use shared::channel::Incoming;
 use shared::channel::whatsapp::{AccessToken, Credentials, PhoneNumber, VerifyToken, connection};
 use shared::id::AgentId;
-use testkit::{Bench, Reply, bare, event, send};
+use testkit::{Bench, Fault, Moment, Reply, Strike, bare, event, send};
 
 const PATH: &str = "/api/whatsapp/webhook";
 const PHONE: &str = "106540352242922";
@@ -30,6 +30,10 @@ impl Hook {
     /// A deployment with this app secret, and a number with this one of its own.
     async fn with(deployment: Option<&str>, own: Option<&str>) -> Self {
         let bench = Bench::with("enterprise", &[("WHATSAPP_APP_SECRET", deployment.unwrap_or_default())]).await;
+        Self::over(bench, own).await
+    }
+
+    async fn over(bench: Bench, own: Option<&str>) -> Self {
         let agent = bench.agent("", "You are a test.").await;
         let phone: PhoneNumber = serde_json::from_value(json!({ "id": PHONE })).unwrap();
         let credentials = Credentials {
@@ -139,4 +143,26 @@ async fn a_wrong_verify_token_is_forbidden() {
     }
     let reply = send(&hook.router, bare(Method::PUT, PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "GET, POST"));
+}
+
+#[tokio::test]
+async fn a_table_that_is_away_is_a_503_and_the_notification_is_taken_when_it_comes_again() {
+    let (bench, faults) = Bench::with_faults_and(&[("WHATSAPP_APP_SECRET", SECRET)]).await;
+    let (hook, body) = (Hook::over(bench, None).await, notification(&[PHONE]));
+    for operation in ["GetItem", "TransactWriteItems"] {
+        for fault in [Fault::InternalError, Fault::Throttled, Fault::Reset] {
+            faults.strike(Strike {
+                operation: operation.to_owned(),
+                calls: 0..usize::MAX,
+                tries: usize::MAX,
+                fault,
+                moment: Moment::Before,
+            });
+            let reply = hook.post("", SECRET, &body).await;
+            assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (503, &json!("unavailable")), "{operation}");
+            faults.heal();
+        }
+    }
+    assert_eq!(hook.post("", SECRET, &body).await.status, 200);
+    assert_eq!(hook.queued().await.len(), 1);
 }

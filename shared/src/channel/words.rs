@@ -31,5 +31,14 @@ pub(super) fn failed(reason: &str) -> String {
     format!("I could not answer that: {reason} Please try again.")
 }
 
+/// When the agent answered with nothing that can be shown.
+pub(super) const NOTHING: &str = "I have nothing to say to that.";
+
+/// When the platform does not take the answer.
+pub(super) const REFUSED: &str = "My answer could not be shown here. Please ask me in another way.";
+
+/// When it was answered before, and neither is known any more what nor how much of it was said.
+pub(super) const GONE: &str = "I had an answer to that, but it is not kept any more. Please ask me again.";
+
 /// When the agent is gone.
 pub(super) const NOBODY: &str = "The agent that answered here is gone. Please tell those who run it.";

@@ -18,10 +18,9 @@ use crate::auth::{AuthError, Caller, Idempotency, Vouched};
 use crate::clock::millis;
 use crate::http::{ApiError, ErrorKind};
 use crate::id::{RequestId, SessionId};
-use crate::limit::{Bucket, LimitError, Limiter, Rate};
 use crate::queue::{Received, Worked};
 use crate::session::Wish;
-use crate::store::{ConnectionItem, ReplyItem, StoreError};
+use crate::store::{Claim, ConnectionItem, IdempotencyItem, IdempotencyState, ReplyItem, StoreError};
 use crate::telemetry;
 use crate::turn::{TurnEvent, TurnFailure, TurnInput, TurnRequest, TurnStream, Turns};
 
@@ -29,15 +28,17 @@ use crate::turn::{TurnEvent, TurnFailure, TurnInput, TurnRequest, TurnStream, Tu
 const FUNCTION: &str = "channel-worker";
 /// How long a platform that asks to wait is waited for at once; for longer, the message goes back into the queue.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a message waits whose work met a failure that may pass.
+/// How long a message waits that cannot be read, and a post that the platform may have taken.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait counts
-/// as a receive, of which ten lead to the dead letters.
+/// The least that a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait
+/// counts as a receive.
 const HELD: Duration = Duration::from_secs(6);
 /// How often a post is tried that the platform may have taken.
 const TRIES: u32 = 3;
-/// How often a message is received before its failure is told instead of tried again.
-const RECEIVES: u32 = 3;
+/// How often a turn is run, which is paid for each time, before its failure is told.
+const TURNS: u32 = 3;
+/// How often a conversation is told of a limit.
+const NOTICE: Duration = Duration::from_secs(60);
 /// How long it is known that a message was answered: WhatsApp sends again for seven days.
 const KEPT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
@@ -59,6 +60,8 @@ enum WorkError {
         #[source]
         failure: TurnFailure,
         draft: Option<String>,
+        /// Whether a draft may stand on the platform, known or not.
+        is_begun: bool,
     },
     #[error("another worker is at it")]
     Busy,
@@ -84,15 +87,15 @@ pub async fn work(app: &App, received: Received) -> Worked {
     let (platform, connection) = (incoming.platform.name(), incoming.connection.as_str());
     match (Work { app, incoming: &incoming, received: &received }).run().await {
         Ok(()) => Worked::Done,
-        Err(WorkError::Busy) => Worked::Again(HELD),
-        Err(WorkError::Voice(VoiceError::Later(wait))) => {
-            tracing::info!(platform, connection, "the platform asks to come again later");
-            Worked::Again(wait.unwrap_or(AGAIN))
+        Err(WorkError::Busy) => Worked::Again(received.back_off().max(HELD)),
+        Err(WorkError::Voice(VoiceError::Later(asked))) => {
+            tracing::info!(platform, connection, "the platform is to be asked again later");
+            Worked::Again(received.back_off().max(asked.unwrap_or_default()))
         }
         Err(error) => {
             let error = telemetry::chain(&error);
             tracing::error!(platform, connection, receives = received.receives, error, "a message is not answered yet");
-            Worked::Again(AGAIN * received.receives.min(15))
+            Worked::Again(received.back_off())
         }
     }
 }
@@ -117,13 +120,13 @@ impl Work<'_> {
             return Ok(());
         }
         let voice = self.voice(&connection).await?;
-        let (said, ()) = tokio::join!(self.words(&connection, voice.as_ref(), &reply), voice.seen());
+        let (said, ()) = tokio::join!(self.words(&connection, voice.as_ref(), &mut reply), voice.seen());
         let said = said?;
-        self.say(voice.as_ref(), &mut reply, &said).await?;
+        let outcome = self.say(voice.as_ref(), &mut reply, &said).await?;
         reply.is_finished = true;
         reply.is_posting = false;
         self.keep(&reply).await?;
-        voice.finished(said.outcome).await;
+        voice.finished(outcome).await;
         Ok(())
     }
 
@@ -147,7 +150,7 @@ impl Work<'_> {
         &self,
         connection: &ConnectionItem,
         voice: &dyn Voice,
-        reply: &ReplyItem,
+        reply: &mut ReplyItem,
     ) -> Result<Said, WorkError> {
         let idempotency = Idempotency::new(&[FUNCTION], &self.incoming.name(), &[]);
         let vouched = Vouched {
@@ -178,7 +181,7 @@ impl Work<'_> {
                 };
                 match turned {
                     Ok(said) => Ok(said),
-                    Err(error) => self.excuse(error).await,
+                    Err(error) => self.excuse(error, reply).await,
                 }
             }
         }
@@ -238,7 +241,7 @@ impl Work<'_> {
 
     /// Waits for the turn's end, and shows meanwhile that it runs.
     async fn listen(&self, mut events: TurnStream, voice: &dyn Voice, reply: &ReplyItem) -> Result<Said, WorkError> {
-        let (mut text, mut draft) = (String::new(), None);
+        let (mut text, mut draft, mut is_begun) = (String::new(), None, reply.is_posting);
         let (mut shown_at, mut seen_at) = (Instant::now(), Instant::now());
         // A draft stands for the first post. It is not shown where posts stand from an earlier try.
         let interval = voice.draft_interval().filter(|_| reply.posts.is_empty() && !reply.is_posting);
@@ -256,6 +259,7 @@ impl Work<'_> {
                     text.push_str(&more);
                     if interval.is_some_and(|interval| shown_at.elapsed() >= interval) {
                         if draft.is_none() {
+                            is_begun = true;
                             self.keep(&ReplyItem { is_posting: true, ..reply.clone() }).await?;
                         }
                         draft = voice.draft(&text, draft).await;
@@ -266,44 +270,61 @@ impl Work<'_> {
                 Ok(Some(TurnEvent::Finished(answer))) => {
                     return Ok(Said { text: answer.text, outcome: Outcome::Answered, draft });
                 }
-                Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft }),
-                Ok(None) => return Err(WorkError::Turn { failure: TurnFailure::Abandoned, draft }),
+                Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft, is_begun }),
+                Ok(None) => {
+                    return Err(WorkError::Turn { failure: TurnFailure::Abandoned, draft, is_begun });
+                }
             }
         }
     }
 
     /// What the person is told instead of an answer, unless it is tried again.
-    async fn excuse(&self, error: WorkError) -> Result<Said, WorkError> {
-        let is_last = self.received.receives >= RECEIVES;
+    async fn excuse(&self, error: WorkError, reply: &mut ReplyItem) -> Result<Said, WorkError> {
         match error {
             WorkError::Api(error) if error.kind == ErrorKind::RateLimited => {
-                self.notice(words::too_many(error.retry_after.unwrap_or(AGAIN))).await
+                self.notice(words::too_many(error.retry_after.unwrap_or(AGAIN)), reply).await
             }
             WorkError::Api(error) if error.kind == ErrorKind::OverPlan => {
-                self.notice(words::OVER_PLAN.to_owned()).await
+                self.notice(words::OVER_PLAN.to_owned(), reply).await
             }
+            WorkError::Api(error) if error.code == Some("answer_gone") => Ok(Said::excuse(words::GONE)),
             WorkError::Api(error) if error.kind == ErrorKind::Conflict => Err(WorkError::Busy),
-            WorkError::Turn { failure, draft } if is_last || failure.is_final() => {
-                Ok(Said { draft, ..Said::excuse(words::failed(&failure.public_message())) })
+            WorkError::Turn { failure, draft, is_begun } => {
+                reply.failed_turns += 1;
+                if failure.is_final() || reply.failed_turns >= TURNS {
+                    return Ok(Said { draft, ..Said::excuse(words::failed(&failure.public_message())) });
+                }
+                self.keep(&ReplyItem { is_posting: is_begun, ..reply.clone() }).await?;
+                Err(WorkError::Turn { failure, draft, is_begun })
             }
             error => Err(error),
         }
     }
 
-    /// A word about a limit, said once a minute in each conversation.
-    async fn notice(&self, text: String) -> Result<Said, WorkError> {
-        let limiter = Limiter::new(self.app.store().clone(), self.app.clock().clone());
-        let identity = format!("notice#{}", self.incoming.conversation_name());
-        match limiter.take(&Bucket { identity, rate: Rate::per_minute(1) }, None).await {
-            Ok(_) => Ok(Said::excuse(text)),
-            Err(LimitError::Refused { .. }) => Ok(Said::excuse("")),
-            Err(LimitError::Store(error)) => Err(error.into()),
-        }
+    /// A word about a limit, said once a minute in each conversation: to the message that claims it, each time that one
+    /// is worked on.
+    async fn notice(&self, text: String, reply: &ReplyItem) -> Result<Said, WorkError> {
+        let now = self.app.clock().now_ms();
+        let claim = IdempotencyItem {
+            tenant: reply.tenant.clone(),
+            body_hash: String::new(),
+            lapses_at: now.saturating_add(millis(NOTICE)),
+            owner: self.incoming.name(),
+            state: IdempotencyState::Running,
+        };
+        let name = format!("notice-{}", self.incoming.conversation_name());
+        Ok(match self.app.store().claim(&name, &claim, now).await? {
+            Claim::Claimed => Said::excuse(text),
+            Claim::Taken(_) => Said::excuse(""),
+        })
     }
 
-    /// Sends what does not stand on the platform yet.
-    async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<(), WorkError> {
-        let posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
+    /// Sends what does not stand on the platform yet, and tells how that ended.
+    async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<Outcome, WorkError> {
+        let mut posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
+        if posts.is_empty() && said.outcome == Outcome::Answered {
+            posts = voice.posts(words::NOTHING);
+        }
         let mut reference = said.draft.clone();
         if reply.is_posting
             && let Found::At(found) = voice.find(reply.posts.len()).await?
@@ -315,16 +336,29 @@ impl Work<'_> {
             self.keep(reply).await?;
             match self.post(voice, index, post, reference.take()).await {
                 Ok(reference) => reply.posts.push(reference),
-                Err(error @ (VoiceError::Refused(_) | VoiceError::Closed(_))) => {
-                    let platform = self.incoming.platform.name();
-                    let error = telemetry::chain(&error);
-                    tracing::warn!(platform, connection = self.incoming.connection, error, "an answer is not taken");
-                    return Ok(());
+                Err(VoiceError::Refused(code)) => {
+                    self.log_refusal(&code);
+                    for word in voice.posts(words::REFUSED) {
+                        match self.post(voice, index, &word, None).await {
+                            Err(VoiceError::Refused(code) | VoiceError::Closed(code)) => self.log_refusal(&code),
+                            posted => reply.posts.push(posted?),
+                        }
+                    }
+                    return Ok(Outcome::Excused);
+                }
+                Err(VoiceError::Closed(code)) => {
+                    self.log_refusal(&code);
+                    return Ok(Outcome::Excused);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(said.outcome)
+    }
+
+    fn log_refusal(&self, code: &str) {
+        let (platform, connection) = (self.incoming.platform.name(), self.incoming.connection.as_str());
+        tracing::warn!(platform, connection, code, "an answer is not taken");
     }
 
     /// Sends one post, and waits where the platform asks for a short wait.
@@ -340,8 +374,7 @@ impl Work<'_> {
         loop {
             tries += 1;
             match voice.post(index, post, reference.as_deref()).await {
-                Err(VoiceError::Later(wait)) => {
-                    let wait = wait.unwrap_or(AGAIN);
+                Err(VoiceError::Later(Some(wait))) => {
                     if Instant::now() + wait > give_up {
                         return Err(VoiceError::Later(Some(wait)));
                     }

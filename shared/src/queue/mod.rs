@@ -10,6 +10,7 @@ mod table;
 use std::fmt;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -34,6 +35,14 @@ pub const DEDUPLICATION: Duration = Duration::from_secs(5 * 60);
 pub const LARGEST_BODY: usize = 256 * 1024;
 /// The longest delay, as SQS has it.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// How often a message is handed out before it goes to the dead letters, as template.yaml has it. With the waits of
+/// [`Received::back_off`] that is more than an hour and a half: work outlives the outage of what it needs.
+pub const MOST_RECEIVES: u32 = 16;
+/// How long work waits that failed for the first time.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The longest that it waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A message.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -99,6 +108,18 @@ pub struct Received {
     pub receives: u32,
     /// When the work must be done, if there is such a time.
     pub deadline: Option<Instant>,
+}
+
+impl Received {
+    /// How long work waits that failed, and may not fail again: 2 s, 4 s, 8 s and so on up to a quarter of an hour, each
+    /// up to a tenth shorter, so that what failed at once does not come again at once.
+    #[must_use]
+    pub fn back_off(&self) -> Duration {
+        let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.receives.saturating_sub(1)));
+        let hash = digest(&SHA256, format!("{}#{}", self.receives, self.body).as_bytes());
+        let byte = hash.as_ref().first().copied().unwrap_or_default();
+        doubled.min(LONGEST_WAIT).mul_f64(1.0 - 0.1 * f64::from(byte) / 255.0)
+    }
 }
 
 /// Without the body.
@@ -237,5 +258,34 @@ impl Delivery {
     /// Where the queue does not answer. Nothing happens where it was handed out to another meanwhile.
     pub async fn hide(&self, time: Duration) -> Result<(), QueueError> {
         self.queue.hide(&self.id, &self.receipt, time).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(body: &str, receives: u32) -> Received {
+        Received { body: body.to_owned(), receives, deadline: None }
+    }
+
+    #[test]
+    fn failed_work_waits_twice_as_long_each_time_and_for_more_than_an_hour_in_all() {
+        let waits: Vec<Duration> = (1..MOST_RECEIVES).map(|receives| received("work", receives).back_off()).collect();
+        for (wait, longest) in waits.iter().zip([2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900, 900]) {
+            let longest = Duration::from_secs(longest);
+            assert!(*wait <= longest && *wait >= longest.mul_f64(0.9), "{waits:?}");
+        }
+        let all: Duration = waits.iter().sum();
+        assert!((5_700..6_500).contains(&all.as_secs()), "{all:?}");
+        assert_ne!(received("other", 9).back_off(), received("work", 9).back_off());
+        assert!(received("work", u32::MAX).back_off() <= LONGEST_WAIT);
+    }
+
+    #[test]
+    fn a_message_is_handed_out_as_often_in_the_cloud_as_here() {
+        let template = include_str!("../../../template.yaml");
+        assert_eq!(template.matches("maxReceiveCount: ").count(), QUEUES.len());
+        assert_eq!(template.matches(&format!("maxReceiveCount: {MOST_RECEIVES}\n")).count(), QUEUES.len());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{DEDUPLICATION, Delivery, Message, Queue, QueueError, Seen};
+use super::{DEDUPLICATION, Delivery, MOST_RECEIVES, Message, Queue, QueueError, Seen};
 use crate::clock::{Clock, millis};
 use crate::id::MessageId;
 use crate::store::{QueuedItem, Store};
@@ -30,7 +30,7 @@ pub struct QueueSettings {
 
 impl QueueSettings {
     /// Of one machine's queues. Whoever works on a message renews its hold, so that a crash costs seconds.
-    pub const MACHINE: Self = Self { visibility: Duration::from_secs(9), most_receives: 10 };
+    pub const MACHINE: Self = Self { visibility: Duration::from_secs(9), most_receives: MOST_RECEIVES };
 }
 
 /// A queue in the table. Clones share it.

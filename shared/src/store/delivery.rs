@@ -8,9 +8,6 @@ use super::write::{Write, Written};
 use super::{Store, StoreError};
 use crate::id::{EventId, Home, TenantId, WebhookId};
 
-/// How many deliveries are looked through for one that went well.
-const LOOK: i32 = 200;
-
 /// An event on its way to a receiver.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryItem {
@@ -222,22 +219,5 @@ impl Store {
         let mut found: Vec<DeliveryItem> = self.page(&query).await?;
         found.retain(|delivery| delivery.tenant == *tenant && delivery.expires_at > now_ms);
         Ok(found)
-    }
-
-    /// Whether the receiver took any of its last events since this time.
-    ///
-    /// # Errors
-    /// Where the table cannot be read.
-    pub async fn took_any(
-        &self,
-        tenant: &TenantId,
-        receiver: (&Home, &WebhookId),
-        since_ms: i64,
-    ) -> Result<bool, StoreError> {
-        let last = self.deliveries(tenant, receiver, None, LOOK, since_ms).await?;
-        Ok(last.iter().any(|delivery| {
-            delivery.state == DeliveryState::Delivered
-                && delivery.attempts.last().is_some_and(|attempt| attempt.at > since_ms)
-        }))
     }
 }

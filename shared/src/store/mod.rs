@@ -24,10 +24,11 @@
 //! | session that a conversation was moved to | `CONVERSATION#<conversation, hashed>` | `CONVERSATION` | | | the session's | reply |
 //! | events that wait to be spread | `OUTBOX#<turn, or another name>` | `OUTBOX` | `OUTBOX#<0 to 3>` | when it is looked for | 4 days | outbox |
 //! | event on its way to a receiver | `WEBHOOK#<agent>#<webhook>` | `DELIVERY#<event>` | | | 30 days | delivery |
+//! | how a receiver does | `WEBHOOK#<agent>#<webhook>` | `RECEIVER` | | | 30 days | receiver |
 //! | answer to a retried request | `IDEMPOTENCY#<scope and key, hashed>` | `IDEMPOTENCY` | | | 24 hours | idempotency |
 //!
-//! Every item but a bucket and those of queues carries its tenant, and what belongs to another one is not returned. Times are milliseconds
-//! since the Unix epoch; buckets count in microseconds, `ttl` in seconds. DynamoDB deletes late: a read passes over what has expired.
+//! Every item but a bucket, a receiver and those of queues carries its tenant, and what belongs to another one is not
+//! returned. Times are milliseconds since the Unix epoch; buckets count in microseconds, `ttl` in seconds. DynamoDB deletes late: a read passes over what has expired.
 //! Writes that race are conditional; the writes of a turn are one transaction.
 
 mod agent;
@@ -46,6 +47,7 @@ mod outbox;
 mod project;
 mod queue;
 mod read;
+mod receiver;
 mod reply;
 mod sealed;
 mod session;
@@ -70,6 +72,7 @@ pub use key::KeyItem;
 pub use outbox::{OutboxEvent, OutboxItem, WaitingOutbox};
 pub use project::{ProjectAgent, ProjectItem};
 pub use queue::QueuedItem;
+pub use receiver::{Place, ReceiverItem};
 pub use reply::ReplyItem;
 pub use sealed::SealedText;
 pub use session::{LeaseOutcome, SessionItem, TurnItem};

@@ -18,13 +18,16 @@ pub struct ReplyItem {
     pub is_posting: bool,
     /// Whether there is nothing more to be said.
     pub is_finished: bool,
+    /// How many turns failed of it.
+    #[serde(default)]
+    pub failed_turns: u32,
 }
 
 impl ReplyItem {
     /// Nothing was posted.
     #[must_use]
     pub const fn new(tenant: TenantId) -> Self {
-        Self { tenant, posts: Vec::new(), is_posting: false, is_finished: false }
+        Self { tenant, posts: Vec::new(), is_posting: false, is_finished: false, failed_turns: 0 }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Work on the deliveries' queue: events are spread to their receivers, and sent until they are taken.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +9,14 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::{Event, EventKind, Listeners, Outbox, Task, schedule, sign};
+use super::{Attempt, Event, EventKind, Listeners, Outbox, Task, schedule, sign};
 use crate::clock::{Clock, millis};
 use crate::egress::{Egress, EgressError, Reach};
 use crate::id::{EventId, Home, TenantId, WebhookId};
-use crate::queue::{LONGEST_DELAY, Queue, QueueError, Worked};
+use crate::queue::{LONGEST_DELAY, Queue, QueueError, Received, Worked};
 use crate::secret::{SealError, Sealer, SecretError, Secrets};
 use crate::store::{
-    AttemptClaim, AttemptItem, DeliveryItem, DeliveryState, Disabled, OutboxItem, Store, StoreError, Webhook,
+    AttemptClaim, AttemptItem, DeliveryItem, DeliveryState, Disabled, OutboxItem, Place, Store, StoreError, Webhook,
 };
 use crate::telemetry;
 
@@ -34,14 +32,16 @@ const CLAIM: Duration = Duration::from_secs(30);
 const KEPT_ATTEMPTS: usize = 30;
 /// How long a delivery is kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How many attempts this process makes at once at one receiver: the others' work goes on while it is slow.
-const AT_ONCE: usize = 5;
-/// How long an attempt waits where a receiver has [`AT_ONCE`].
+/// A receiver that takes longer is slow, and gets one event at a time.
+const SLOW: Duration = Duration::from_secs(2);
+/// How long an attempt waits whose receiver has no place for it: the first time, and at most, each time twice as long.
 const TURN: Duration = Duration::from_secs(1);
+/// The most where the receiver is fast, and where it is slow: a backlog for it must not keep the queue busy.
+const LONGEST_TURNS: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 /// How many deliveries are stored at once.
 const SPREAD_AT_ONCE: usize = 16;
-/// How long work waits that failed on our side.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How long a task waits that cannot be read, on its way to the dead letters.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Why work on a delivery failed on our side.
 #[derive(Debug, thiserror::Error)]
@@ -87,55 +87,34 @@ impl Sent {
 pub struct Deliveries {
     store: Store,
     queue: Queue,
-    outbox: Outbox,
     egress: Egress,
     secrets: Secrets,
     clock: Clock,
-    /// How many attempts are made at each receiver now.
-    running: Arc<Mutex<HashMap<WebhookId, usize>>>,
 }
 
-/// A place among the attempts that are made at a receiver.
-struct Place {
-    running: Arc<Mutex<HashMap<WebhookId, usize>>>,
-    webhook: WebhookId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.webhook) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(&self.webhook);
-            }
-        }
-    }
-}
+/// What came of the wish to make an attempt: what is to become of its task, and what came back if it was made.
+type Made = (Worked, Option<Sent>);
 
 impl Deliveries {
     /// Over these parts.
     #[must_use]
-    pub fn new(store: Store, queue: Queue, egress: Egress, secrets: Secrets, clock: Clock) -> Self {
-        let outbox = Outbox::new(queue.clone(), clock.clone());
-        Self { store, queue, outbox, egress, secrets, clock, running: Arc::default() }
+    pub const fn new(store: Store, queue: Queue, egress: Egress, secrets: Secrets, clock: Clock) -> Self {
+        Self { store, queue, egress, secrets, clock }
     }
 
     /// Works on what stands in the deliveries' queue.
-    pub async fn work(&self, body: &str) -> Worked {
-        let worked = match serde_json::from_str(body) {
+    pub async fn work(&self, received: &Received) -> Worked {
+        let worked = match serde_json::from_str(&received.body) {
             Ok(Task::Spread { outbox }) => self.spread(&outbox).await,
-            Ok(Task::Attempt { home, webhook, event, attempt }) => {
-                self.attempt((&home, &webhook, &event), attempt).await
-            }
+            Ok(Task::Attempt(attempt)) => self.attempt(attempt).await,
             Err(error) => {
                 tracing::error!(%error, "a task of the deliveries' queue cannot be read");
-                return Worked::Done;
+                return Worked::Again(AGAIN);
             }
         };
         worked.unwrap_or_else(|error| {
             tracing::error!(error = telemetry::chain(&error), "work on a delivery failed");
-            Worked::Again(AFTER_FAILURE)
+            Worked::Again(received.back_off())
         })
     }
 
@@ -151,7 +130,7 @@ impl Deliveries {
         let made = futures::stream::iter(deliveries);
         made.try_for_each_concurrent(SPREAD_AT_ONCE, |delivery| async move {
             self.store.put_new_delivery(&delivery).await?;
-            self.send(&delivery, Duration::ZERO).await
+            self.send(&delivery).await
         })
         .await?;
         self.store.delete_outbox(id).await?;
@@ -159,55 +138,81 @@ impl Deliveries {
     }
 
     /// Puts the next attempt of a delivery into the queue.
-    async fn send(&self, delivery: &DeliveryItem, delay: Duration) -> Result<(), DeliverError> {
-        let task = Task::Attempt {
+    async fn send(&self, delivery: &DeliveryItem) -> Result<(), DeliverError> {
+        let attempt = Attempt {
             home: delivery.home.clone(),
             webhook: delivery.webhook.clone(),
             event: delivery.event.clone(),
             attempt: delivery.attempt,
+            due: delivery.next_at,
+            deferred: 0,
         };
-        Ok(self.queue.send(&task.to_message(delay.min(LONGEST_DELAY))).await?)
+        self.put_off(attempt).await
     }
 
-    /// Makes an attempt where it is due, or puts it off.
-    async fn attempt(
-        &self,
-        (home, webhook, event): (&Home, &WebhookId, &EventId),
-        attempt: u32,
-    ) -> Result<Worked, DeliverError> {
-        let task = Task::Attempt { home: home.clone(), webhook: webhook.clone(), event: event.clone(), attempt };
-        let Some(_place) = self.place(webhook) else {
-            self.queue.send(&task.to_message(TURN)).await?;
-            return Ok(Worked::Done);
-        };
+    /// Puts an attempt into the queue until it is due, or for as long as the queue takes it.
+    async fn put_off(&self, attempt: Attempt) -> Result<(), DeliverError> {
+        let delay = wait(attempt.due.saturating_sub(self.clock.now_ms())).min(LONGEST_DELAY);
+        Ok(self.queue.send(&Task::Attempt(attempt).to_message(delay)).await?)
+    }
+
+    /// Makes an attempt where it is due and its receiver has a place for it, or puts it off.
+    async fn attempt(&self, attempt: Attempt) -> Result<Worked, DeliverError> {
         let now = self.clock.now_ms();
-        let until = now.saturating_add(millis(CLAIM));
-        match self.store.claim_attempt((home, webhook, event), attempt, now, until).await? {
-            AttemptClaim::Missing => Ok(Worked::Done),
-            AttemptClaim::Refused(found) => {
-                if found.state != DeliveryState::Pending || found.attempt > attempt {
-                    return Ok(Worked::Done);
-                }
-                if found.next_at > now {
-                    self.queue.send(&task.to_message(wait(found.next_at - now).min(LONGEST_DELAY))).await?;
-                    return Ok(Worked::Done);
-                }
-                Ok(Worked::Again(wait(found.claimed_until.unwrap_or_default() - now) + TURN))
-            }
-            AttemptClaim::Claimed(delivery) => self.make(*delivery, until).await,
+        if attempt.due > now {
+            self.put_off(attempt).await?;
+            return Ok(Worked::Done);
         }
+        let until = now.saturating_add(millis(CLAIM));
+        if let Place::None { is_fast } = self.store.take_place((&attempt.home, &attempt.webhook), now, until).await? {
+            let longest = if is_fast { LONGEST_TURNS.0 } else { LONGEST_TURNS.1 };
+            let doubled = TURN.saturating_mul(2_u32.saturating_pow(attempt.deferred)).min(longest);
+            let turn = doubled.mul_f64(schedule::jitter(attempt.event.as_str(), attempt.deferred));
+            let due = now.saturating_add(millis(turn));
+            self.put_off(Attempt { due, deferred: attempt.deferred.saturating_add(1), ..attempt }).await?;
+            return Ok(Worked::Done);
+        }
+        let receiver = (attempt.home.clone(), attempt.webhook.clone());
+        let made = self.claim(attempt, now, until).await;
+        let sent = made.as_ref().ok().and_then(|(_, sent)| sent.as_ref());
+        let is_fast = sent.map(|sent| Duration::from_millis(sent.attempt.duration_ms) < SLOW);
+        let taken_at = sent.filter(|sent| sent.is_taken()).map(|sent| sent.attempt.at);
+        if let Err(error) = self.store.leave_place((&receiver.0, &receiver.1), is_fast, taken_at).await {
+            tracing::warn!(error = telemetry::chain(&error), "a place stays taken until it lapses");
+        }
+        made.map(|(worked, _)| worked)
+    }
+
+    /// Makes an attempt where nobody else does.
+    async fn claim(&self, attempt: Attempt, now: i64, until: i64) -> Result<Made, DeliverError> {
+        let delivery = (&attempt.home, &attempt.webhook, &attempt.event);
+        let worked = match self.store.claim_attempt(delivery, attempt.attempt, now, until).await? {
+            AttemptClaim::Claimed(delivery) => return self.make(*delivery, until).await,
+            AttemptClaim::Missing => Worked::Done,
+            AttemptClaim::Refused(found)
+                if found.state != DeliveryState::Pending || found.attempt > attempt.attempt =>
+            {
+                Worked::Done
+            }
+            AttemptClaim::Refused(found) if found.next_at > now => {
+                self.put_off(Attempt { due: found.next_at, ..attempt }).await?;
+                Worked::Done
+            }
+            AttemptClaim::Refused(found) => Worked::Again(wait(found.claimed_until.unwrap_or_default() - now) + TURN),
+        };
+        Ok((worked, None))
     }
 
     /// Makes an attempt that is claimed. What follows from it is in the queue before it is stored: a crash in between
     /// repeats the attempt, and loses nothing.
-    async fn make(&self, mut delivery: DeliveryItem, claimed_until: i64) -> Result<Worked, DeliverError> {
+    async fn make(&self, mut delivery: DeliveryItem, claimed_until: i64) -> Result<Made, DeliverError> {
         let webhooks = self.store.webhooks(&delivery.tenant, &delivery.home).await?;
         let webhook = webhooks.get(delivery.webhook.as_str()).filter(|webhook| webhook.enabled);
         let Some((webhook, receiver)) = webhook.and_then(|webhook| Some((webhook, webhook.receiver.as_ref()?))) else {
             delivery.state = DeliveryState::Cancelled;
             delivery.claimed_until = None;
             self.store.settle_attempt(&delivery, claimed_until).await?;
-            return Ok(Worked::Done);
+            return Ok((Worked::Done, None));
         };
         let secrets = self.open(&delivery.tenant, &delivery.webhook, webhook).await?;
         let sent =
@@ -215,7 +220,7 @@ impl Deliveries {
         let now = self.clock.now_ms();
         record(&mut delivery, &sent, now);
         if delivery.state == DeliveryState::Pending {
-            self.send(&delivery, wait(delivery.next_at - now)).await?;
+            self.send(&delivery).await?;
         }
         let others: Vec<_> = webhooks.iter().filter(|(id, _)| id.as_str() != delivery.webhook.as_str()).collect();
         if let Some(reason) = self.given_up(&delivery, &sent).await? {
@@ -232,7 +237,7 @@ impl Deliveries {
             duration_ms = sent.attempt.duration_ms,
             "delivery attempted"
         );
-        Ok(Worked::Done)
+        Ok((Worked::Done, Some(sent)))
     }
 
     /// Why the receiver is to be switched off, if it is.
@@ -243,8 +248,8 @@ impl Deliveries {
         if delivery.state != DeliveryState::Failed {
             return Ok(None);
         }
-        let receiver = (&delivery.home, &delivery.webhook);
-        let took_any = self.store.took_any(&delivery.tenant, receiver, delivery.begun_at).await?;
+        let receiver = self.store.receiver((&delivery.home, &delivery.webhook)).await?;
+        let took_any = receiver.taken_at.is_some_and(|at| at > delivery.begun_at);
         Ok((!took_any).then_some("It took no event for three days."))
     }
 
@@ -262,7 +267,7 @@ impl Deliveries {
         let outbox = others.outbox(EventId::generate().as_str(), (tenant, home), vec![event], disabled.at);
         if self.store.disable_receiver((tenant, home), id, &disabled, outbox.as_ref()).await? {
             tracing::warn!(webhook = id.as_str(), home = home.as_str(), reason, "a receiver is switched off");
-            self.outbox.hand_over(outbox.as_ref()).await;
+            Outbox::new(self.queue.clone(), self.clock.clone()).hand_over(outbox.as_ref()).await;
         }
         Ok(())
     }
@@ -279,7 +284,7 @@ impl Deliveries {
         let Some(found) = self.store.restart_delivery(tenant, delivery, self.clock.now_ms()).await? else {
             return Ok(None);
         };
-        self.send(&found, Duration::ZERO).await?;
+        self.send(&found).await?;
         Ok(Some(found))
     }
 
@@ -363,16 +368,6 @@ impl Deliveries {
             Err(error) => (None, Some(error.to_string()), String::new(), None),
         };
         Sent { attempt: AttemptItem { at, duration_ms, status, error, response }, asked }
-    }
-
-    fn place(&self, webhook: &WebhookId) -> Option<Place> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = running.entry(webhook.clone()).or_default();
-        if *count >= AT_ONCE {
-            return None;
-        }
-        *count += 1;
-        Some(Place { running: self.running.clone(), webhook: webhook.clone() })
     }
 }
 

@@ -18,5 +18,5 @@ mod sweep;
 pub use deliver::{DeliverError, Deliveries, LARGEST_ANSWER, Sent, TOTAL_TIMEOUT};
 pub use event::{Event, EventKind, Metrics};
 pub use manage::{ManageError, Webhooks};
-pub use outbox::{Listeners, Outbox, Task};
+pub use outbox::{Attempt, Listeners, Outbox, Task};
 pub use sweep::{SweepError, sweep};

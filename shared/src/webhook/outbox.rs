@@ -27,17 +27,27 @@ pub enum Task {
         outbox: String,
     },
     /// Make an attempt.
-    Attempt {
-        /// Of what the event tells.
-        #[serde(rename = "agent")]
-        home: Home,
-        /// The receiver.
-        webhook: WebhookId,
-        /// The event.
-        event: EventId,
-        /// The attempt's number.
-        attempt: u32,
-    },
+    Attempt(Attempt),
+}
+
+/// An attempt that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Of what the event tells.
+    #[serde(rename = "agent")]
+    pub home: Home,
+    /// The receiver.
+    pub webhook: WebhookId,
+    /// The event.
+    pub event: EventId,
+    /// Its number.
+    pub attempt: u32,
+    /// When it is due.
+    #[serde(default)]
+    pub due: i64,
+    /// How often its receiver had no place for it.
+    #[serde(default)]
+    pub deferred: u32,
 }
 
 impl Task {

@@ -30,7 +30,7 @@ pub fn next(event: &str, step: u32, begun_ms: i64, now_ms: i64, asked: Option<Du
 }
 
 /// Between 0.9 and 1.1, the same for the same attempt.
-fn jitter(event: &str, step: u32) -> f64 {
+pub(super) fn jitter(event: &str, step: u32) -> f64 {
     let hash = digest(&SHA256, format!("{event}#{step}").as_bytes());
     let byte = hash.as_ref().first().copied().unwrap_or_default();
     0.9 + 0.2 * f64::from(byte) / 255.0

@@ -21,8 +21,9 @@ const ADDRESS: &str = "https://graph.facebook.com/v25.0";
 const LATER: [i64; 9] = [4, 17, 613, 80007, 130_429, 131_048, 131_056, 131_057, 133_016];
 /// Codes for faults of Meta's own: it may have been done.
 const BROKEN: [i64; 5] = [1, 2, 131_000, 131_016, 133_004];
-/// Codes for a token that does not hold, or not for this: nothing can be said any more.
-const CLOSED: [i64; 8] = [0, 3, 10, 102, 190, 131_005, 131_031, 368];
+/// Codes for a token that does not hold, or not for this, for a person who is not on WhatsApp, and for one who has not
+/// written for a day: nothing can be said any more.
+const CLOSED: [i64; 10] = [0, 3, 10, 102, 190, 131_005, 131_026, 131_031, 131_047, 368];
 /// How long is waited where the Graph API asks to wait.
 const PAUSE: Duration = Duration::from_secs(6);
 

@@ -94,8 +94,8 @@ async fn each_refusal_has_its_meaning() {
     let graph = Graph::start().await;
     let voice = graph.voice(&json!({ "to": { "phone": "1" }, "message": "wamid.0" }));
     for (status, code, expected) in [
-        (400, 131_047, "Refused(\"131047 (#131047) words\")"),
-        (400, 131_026, "Refused(\"131026 (#131026) words\")"),
+        (400, 131_047, "Closed(\"131047 (#131047) words\")"),
+        (400, 131_026, "Closed(\"131026 (#131026) words\")"),
         (400, 100, "Refused(\"100 (#100) words\")"),
         (401, 190, "Closed(\"190 (#190) words\")"),
         (401, 0, "Closed(\"0 (#0) words\")"),

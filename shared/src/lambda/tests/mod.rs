@@ -1,5 +1,6 @@
 //! The loop against a Runtime API that the tests play, byte by byte.
 
+mod consumer;
 mod cuts;
 mod events;
 mod fake;
