@@ -3,6 +3,7 @@
 mod agents;
 mod apply;
 mod args;
+mod doctor;
 mod documents;
 mod error;
 mod issuer;
@@ -48,6 +49,7 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Webhook(command) => webhooks::run(command).await,
         Command::Queue(command) => queues::run(command).await,
         Command::Secret(command) => secrets::run(command).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Openapi => serve::describe(),
     }
 }
