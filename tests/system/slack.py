@@ -109,7 +109,7 @@ class Slack:
         done = client.get("/api/slack/oauth", params={"code": self.grant(**grant), "state": state})
         assert done.status_code == 200, done.text
 
-    def deliver(self, client, event, team="T0TEAM", **envelope):
+    def deliver(self, client, event, url="", team="T0TEAM", **envelope):
         """An event, as Slack sends it."""
         body = json.dumps({
             "token": "x", "team_id": team, "api_app_id": "A0APP", "type": "event_callback", "event": event,
@@ -118,7 +118,7 @@ class Slack:
         at = str(int(time.time()))
         signature = "v0=" + hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:{body}".encode(), hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": at, "X-Slack-Signature": signature}
-        return client.post("/api/slack/events", content=body, headers=headers)
+        return client.post(f"{url}/api/slack/events", content=body, headers=headers)
 
     def say(self, channel, text, user="U0ADA", thread=None, **more):
         """A person's message, as the Events API tells it."""
@@ -167,7 +167,7 @@ class Slack:
     def handle(self, handler, path, body):
         method = path.removeprefix("/api/")
         with self.lock:
-            fault = self.faults[method].popleft() if self.faults[method] else None
+            fault = self.fault(method)
         kind = fault[0] if fault else None
         if kind == "slow":
             time.sleep(fault[1])
@@ -181,6 +181,9 @@ class Slack:
         if kind == "lost":
             return self.cut(handler)
         return self.reply(handler, answer)
+
+    def fault(self, method):
+        return self.faults[method].popleft() if self.faults[method] else None
 
     def cut(self, handler):
         handler.close_connection = True
