@@ -182,6 +182,26 @@ def test_a_lost_answer_is_sent_again_and_never_missing(fake, connect):
     assert fake.stays_at(2)
 
 
+def test_slow_typing_does_not_break_the_turn(fake, connect):
+    server = connect()
+    fake.other_seconds = 3
+    deliver(fake, server, text="/slow 5000")
+    sent = fake.wait_for_sent()
+    fake.other_seconds = 0
+    assert fake.typing and sent[0]["reply_parameters"]
+    assert fake.stays_at(1)
+
+
+def test_an_answer_that_hangs_is_given_up_and_sent_again(fake, connect):
+    server = connect()
+    fake.faults = [Fault(is_done=True, seconds=25)]
+    deliver(fake, server, text="patience")
+    fake.wait_for_sent(2, seconds=40)
+    times = [at for _, path, _, at in fake.calls if path.endswith("/sendMessage")]
+    assert 19.5 <= times[1] - times[0] < 25, "Telegram has 20 seconds"
+    assert fake.stays_at(2)
+
+
 def test_a_long_answer_comes_in_order_in_messages_of_their_own(fake, connect):
     words = [f"word{number}" for number in range(2500)]
     text = "```text\n" + "\n".join(" ".join(words[at:at + 10]) for at in range(0, 2500, 10)) + "\n```"

@@ -194,3 +194,21 @@ def test_credentials_that_do_not_hold_connect_nothing(graph):
     assert connect(graph, accessToken="EAAG" + "1" * 28).json()["code"] == "invalid_access_token"
     assert connect(graph, phoneNumberId="1").json()["code"] == "whatsapp_refused"
     assert connect(graph, phoneNumberId="../me").status_code == 400
+
+
+def test_a_slow_mark_as_read_does_not_break_the_turn(graph):
+    graph.other_seconds = 3
+    graph.deliver(graph.change(graph.text("/slow 1000")))
+    graph.wait_for_sent()
+    graph.other_seconds = 0
+    assert graph.read and graph.stays_at(1)
+
+
+def test_an_answer_that_hangs_is_given_up_and_sent_again(graph):
+    graph.faults[:] = [Fault(is_done=True, seconds=25)]
+    before = len(graph.calls)
+    graph.deliver(graph.change(graph.text("patience")))
+    graph.wait_for_sent(2, seconds=40)
+    times = [at for _, _, body, at in graph.calls[before:] if body and body.get("type") == "text"]
+    assert 19.5 <= times[1] - times[0] < 25, "Meta has 20 seconds"
+    assert graph.stays_at(2)
