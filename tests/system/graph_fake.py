@@ -105,7 +105,10 @@ class Graph(Platform):
 
     def change(self, *messages, **value):
         metadata = {"display_phone_number": "15550783881", "phone_number_id": self.PHONE}
-        contacts = [{"profile": {"name": "Adé"}, "wa_id": message["from"]} for message in messages if "from" in message]
+        contacts = [
+            {"profile": {"name": "Adé"}, "wa_id": message["from"], "user_id": f"US.{message['from']}"}
+            for message in messages if "from" in message
+        ]
         own = {"messaging_product": "whatsapp", "metadata": metadata, "contacts": contacts, "messages": list(messages)}
         return {"field": "messages", "value": {**own, **value}}
 

@@ -107,7 +107,7 @@ def shown(requests, secrets):
     ])
 
 
-def test_all_documented_events_are_taken_by_every_official_verifier(desk, receiver):
+def test_w2_all_documented_events_are_taken_by_every_official_verifier(desk, receiver):
     made = desk.webhook(receiver.url + "/ok", DOCUMENTED)
     session = desk.chat('/tool add {"a": 1, "b": 2}')[0][1]["sessionId"]
     desk.chat("/fail")
