@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::queue::QUEUES;
+use url::Url;
 
 use crate::serve::openapi::Description;
 
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     /// Rotate the key that seals tokens and webhooks' secrets
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Look at connections, webhooks and queues, and say what is wrong and what to do about it
+    Doctor(DoctorArguments),
     /// Print the API's description, an OpenAPI document
     Openapi(OpenapiArguments),
 }
@@ -437,4 +440,41 @@ pub(crate) struct SecretRotateArguments {
     pub(crate) place: PlaceArguments,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+/// What the doctor looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Slack teams: token, scopes, the app's settings and its door
+    Slack,
+    /// Telegram bots: token and webhook
+    Telegram,
+    /// WhatsApp numbers: token, account, webhook, app secret and the door
+    Whatsapp,
+    /// Webhooks: those switched off, out of reach or failing
+    Webhooks,
+    /// Queues: dead letters, and what waits too long
+    Queues,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing is changed, and no secret is told. Run it with the settings of `orrery serve`; with --table, ORRERY_SECRET \
+                  names the deployment's secret. Exit code 1 says that something is wrong."
+)]
+pub(crate) struct DoctorArguments {
+    /// What is looked at [default: all of it]
+    #[arg(value_enum, value_name = "PART")]
+    pub(crate) part: Option<Part>,
+    /// One agent's connections and webhooks alone, by its name or id
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Where platforms reach the deployment, without /api/… [default: ORRERY_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<Url>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
 }

@@ -48,6 +48,8 @@ pub(crate) enum CommandError {
     Seal(#[from] shared::secret::SealError),
     #[error(transparent)]
     Config(#[from] shared::config::ConfigError),
+    #[error("{wrong} of {all} checks found something wrong")]
+    Unwell { wrong: usize, all: usize },
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -76,6 +78,7 @@ impl CommandError {
             | Self::Secret(_)
             | Self::Key(_)
             | Self::Seal(_)
+            | Self::Unwell { .. }
             | Self::Serve(_) => 1,
         }
     }

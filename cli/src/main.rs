@@ -3,6 +3,7 @@
 mod agents;
 mod apply;
 mod args;
+mod doctor;
 mod documents;
 mod error;
 mod issuer;
@@ -50,6 +51,7 @@ async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Webhook(command) => webhooks::run(command).await,
         Command::Queue(command) => queues::run(command).await,
         Command::Secret(command) => secrets::run(command).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Openapi(arguments) => serve::describe(arguments.described),
     }
 }

@@ -12,10 +12,11 @@ from orrery import wait_for
 
 
 class Fault:
-    """What goes wrong with a call: an answer instead of the right one, or none; `is_done` says whether it is carried out."""
+    """What goes wrong with a call: an answer instead of the right one, or none; `is_done` says whether it is carried out,
+    and `seconds` how long the caller waits then."""
 
-    def __init__(self, status=None, body=None, is_done=False):
-        self.status, self.body, self.is_done = status, body, is_done
+    def __init__(self, status=None, body=None, is_done=False, seconds=0):
+        self.status, self.body, self.is_done, self.seconds = status, body, is_done, seconds
 
 
 LOST = Fault(is_done=True)
@@ -28,6 +29,8 @@ class Platform:
     def __init__(self):
         self.violations, self.sent, self.faults, self.calls = [], [], [], []
         self.lock = threading.RLock()
+        # How long each call takes that is no message.
+        self.other_seconds = 0
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,11 +65,17 @@ class Platform:
     def take(self, method, url, body, headers):
         self.calls.append((method, url.path, body, time.monotonic()))
         with self.lock:
-            fault = self.faults.pop(0) if self.faults and self.is_message(url.path, body) else None
+            is_message = self.is_message(url.path, body)
+            fault = self.faults.pop(0) if self.faults and is_message else None
+        if not is_message:
+            time.sleep(self.other_seconds)
         if fault and not fault.is_done:
             return None if fault.status is None else (fault.status, fault.body)
         answer = self.answer(method, url.path, dict(urllib.parse.parse_qsl(url.query)), body, headers)
-        return None if fault else answer
+        if fault:
+            time.sleep(fault.seconds)
+            return None
+        return answer
 
     def rule(self, holds, rule, body=None):
         if not holds:

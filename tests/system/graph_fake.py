@@ -37,8 +37,14 @@ class Graph(Platform):
         version, node, *edge = path.strip("/").split("/")
         self.rule(re.fullmatch(r"v\d+\.0", version), "a version in the path", path)
         if method == "GET" and node == self.PHONE and not edge:
+            if query.get("fields") == "webhook_configuration":
+                own = {"phone_number": self.callback["override_callback_uri"]} if self.callback else {}
+                return 200, {"webhook_configuration": own, "id": node}
             self.rule("id" in query.get("fields", "").split(","), "fields are named", query)
             return 200, {"id": node, "display_phone_number": "+1 555-078-3881", "verified_name": "Shop"}
+        if method == "GET" and (node, edge) == (self.ACCOUNT, ["subscribed_apps"]):
+            apps = [{"whatsapp_business_api_data": {"id": "1", "name": "Shop"}}] if self.subscribed else []
+            return 200, {"data": apps}
         if method == "POST" and (node, edge) == (self.ACCOUNT, ["subscribed_apps"]):
             self.subscribed.append(node)
             return 200, {"success": True}
@@ -99,7 +105,10 @@ class Graph(Platform):
 
     def change(self, *messages, **value):
         metadata = {"display_phone_number": "15550783881", "phone_number_id": self.PHONE}
-        contacts = [{"profile": {"name": "Adé"}, "wa_id": message["from"]} for message in messages if "from" in message]
+        contacts = [
+            {"profile": {"name": "Adé"}, "wa_id": message["from"], "user_id": f"US.{message['from']}"}
+            for message in messages if "from" in message
+        ]
         own = {"messaging_product": "whatsapp", "metadata": metadata, "contacts": contacts, "messages": list(messages)}
         return {"field": "messages", "value": {**own, **value}}
 

@@ -16,7 +16,7 @@ class Receiver:
     def __init__(self):
         self.requests = []
         self.lock = threading.Lock()
-        self.redirect = None
+        self.redirect, self.retry_after = None, "1200"
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,7 +41,9 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answer(self, handler):
-        kind = handler.path.split("/")[1]
+        self.answer_with(handler.path.split("/")[1], handler)
+
+    def answer_with(self, kind, handler):
         if kind == "slow":
             time.sleep(12)
             handler.close_connection = True
@@ -66,7 +68,7 @@ class Receiver:
         if status == 302:
             handler.send_header("location", self.redirect)
         if status == 429:
-            handler.send_header("retry-after", "1200")
+            handler.send_header("retry-after", self.retry_after)
         handler.send_header("content-length", "6")
         handler.end_headers()
         handler.wfile.write(b"thanks")

@@ -6,6 +6,8 @@ Faults are put in line with `fail`: the next calls of a method meet them, in ord
 
 import base64
 import collections
+import hashlib
+import hmac
 import http.server
 import json
 import re
@@ -22,6 +24,9 @@ CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,}")
 LIVE = re.compile(r"<[@#!]|<(?!(?:https?|mailto|tel):)[^>]*>")
 ENTITY = re.compile(r"&(?!(?:amp|lt|gt);)")
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+SCOPES = (
+    "app_mentions:read,channels:history,chat:write,groups:history,im:history,im:read,im:write,mpim:history,reactions:write"
+)
 # The fields that each method must have, and those that it may.
 METHODS = {
     "auth.test": ((), ()),
@@ -46,6 +51,7 @@ class Slack:
 
     def __init__(self, streams=True):
         self.streams = streams
+        self.scopes = SCOPES
         self.lock = threading.RLock()
         self.violations, self.calls = [], []
         self.codes, self.granted = {}, 0
@@ -96,6 +102,24 @@ class Slack:
             self.codes[code] = {"team": team and {"id": team, "name": name}, "enterprise": None, **changes}
             return code
 
+    def install(self, client, agent, **grant):
+        """A team lets the app in, on behalf of the client's user."""
+        asked = urllib.parse.urlsplit(client.get("/api/slack/install", params={"agentId": agent}).json()["url"])
+        state = dict(urllib.parse.parse_qsl(asked.query))["state"]
+        done = client.get("/api/slack/oauth", params={"code": self.grant(**grant), "state": state})
+        assert done.status_code == 200, done.text
+
+    def deliver(self, client, event, url="", team="T0TEAM", **envelope):
+        """An event, as Slack sends it."""
+        body = json.dumps({
+            "token": "x", "team_id": team, "api_app_id": "A0APP", "type": "event_callback", "event": event,
+            "event_id": f"Ev{event['event_ts']}", "event_time": int(time.time()), **envelope,
+        })
+        at = str(int(time.time()))
+        signature = "v0=" + hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:{body}".encode(), hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": at, "X-Slack-Signature": signature}
+        return client.post(f"{url}/api/slack/events", content=body, headers=headers)
+
     def say(self, channel, text, user="U0ADA", thread=None, **more):
         """A person's message, as the Events API tells it."""
         with self.lock:
@@ -143,7 +167,7 @@ class Slack:
     def handle(self, handler, path, body):
         method = path.removeprefix("/api/")
         with self.lock:
-            fault = self.faults[method].popleft() if self.faults[method] else None
+            fault = self.fault(method)
         kind = fault[0] if fault else None
         if kind == "slow":
             time.sleep(fault[1])
@@ -158,6 +182,9 @@ class Slack:
             return self.cut(handler)
         return self.reply(handler, answer)
 
+    def fault(self, method):
+        return self.faults[method].popleft() if self.faults[method] else None
+
     def cut(self, handler):
         handler.close_connection = True
         handler.connection.shutdown(socket.SHUT_RDWR)
@@ -168,6 +195,8 @@ class Slack:
         if retry_after:
             handler.send_header("Retry-After", retry_after)
         handler.send_header("Content-Type", "application/json; charset=utf-8")
+        if answer.get("ok"):
+            handler.send_header("X-OAuth-Scopes", self.scopes)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)

@@ -43,6 +43,7 @@ class Telegram(Platform):
     def __init__(self):
         super().__init__()
         self.webhook, self.typing, self.messages, self.updates = {}, [], 100, 1000
+        self.trouble = {}
 
     def environment(self):
         return {"TELEGRAM_BASE_URL": self.url, "ORRERY_PUBLIC_URL": "https://bots.example"}
@@ -76,7 +77,7 @@ class Telegram(Platform):
         return True
 
     def call_getWebhookInfo(self, _):
-        return {"url": self.webhook.get("url", ""), "pending_update_count": 0, "has_custom_certificate": False}
+        return {"url": self.webhook.get("url", ""), "pending_update_count": 0, "has_custom_certificate": False, **self.trouble}
 
     def call_sendChatAction(self, body):
         self.rule(isinstance(body["chat_id"], int) and body["action"] == "typing", "an action in a chat", body)

@@ -266,6 +266,31 @@ def test_an_answer_whose_receipt_is_lost_is_not_said_twice(team):
     assert len(team.done(team.mention("/long 1500"))) == len(team.texts(team.mention("/long 1500")))
 
 
+def test_what_is_slow_beside_the_answer_does_not_break_the_turn(slack, own_orrery, tmp_path):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "clerk.md").write_text(AGENT)
+    team = Team(own_orrery(tmp_path / "agents", ORRERY_DEMO_DELAY_MS="30", **slack.environment()), slack)
+    team.connect()
+    slack.fail("reactions.add", ("slow", 3))
+    slack.fail("chat.startStream", ("slow", 2))
+    slack.fail("chat.appendStream", ("slow", 2))
+    slack.fail("conversations.replies", ("slow", 2))
+    event = team.mention("/long 150")
+    posts = team.done(event)
+    assert [len(post["text"].split()) for post in posts] == [150]
+    assert len(slack.thread("C0SHOP", event["ts"])) == 1
+
+
+def test_a_post_that_slack_is_slow_to_take_is_found(team):
+    team.slack.fail("chat.postMessage", ("slow", 11))
+    began = time.monotonic()
+    event = team.mention("patience")
+    wait_for(lambda: team.slack.reactions("C0SHOP", event["ts"]) == {"white_check_mark"}, 40, "the answer")
+    assert 10 <= time.monotonic() - began < 25, "Slack has 10 seconds"
+    assert [post["text"] for post in team.slack.thread("C0SHOP", event["ts"])] == ["You said: patience"]
+    assert len(team.slack.called("chat.postMessage")) == 1
+
+
 def test_a_worker_that_is_killed_leaves_one_answer(slack, own_orrery, tmp_path):
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "clerk.md").write_text(AGENT)

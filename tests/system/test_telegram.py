@@ -51,7 +51,7 @@ def deliver(fake, server, **message):
     return update["message"]
 
 
-def test_from_a_token_to_an_answer(fake, connect):
+def test_t5_from_a_token_that_is_never_told_to_an_answer(fake, connect):
     server = connect()
     assert fake.webhook["url"] == "https://bots.example/api/telegram/webhook"
     asked = deliver(fake, server, text="Where is order 7? 😀 <b>&")
@@ -72,7 +72,7 @@ def test_an_answer_with_everything_in_it_is_read_as_it_was_meant(fake, connect):
     assert "javascript" not in sent["text"]
 
 
-def test_updates_that_come_again_are_answered_once(fake, connect):
+def test_t2_updates_that_come_again_are_answered_once(fake, connect):
     server = connect()
     update = fake.update(text="once")
     for _ in range(3):
@@ -97,7 +97,7 @@ def test_a_chat_remembers_topics_stand_apart_and_new_forgets(fake, connect):
     assert "orrery_test_bot" not in sent["plain"] and "hello" in sent["plain"]
 
 
-def test_what_is_not_meant_for_the_bot_is_taken_and_not_answered(fake, connect):
+def test_t3_what_is_not_meant_for_the_bot_is_taken_and_not_answered(fake, connect):
     server = connect()
     group = {"id": -5, "type": "group", "title": "Shop"}
     deliver(fake, server, chat=group, text="hello all")
@@ -114,7 +114,7 @@ def test_what_is_not_meant_for_the_bot_is_taken_and_not_answered(fake, connect):
     assert fake.wait_for_sent(), "what cannot be read is told in private"
 
 
-def test_secrets_are_needed_replaced_and_gone_with_the_bot(fake, connect):
+def test_t1_secrets_are_needed_replaced_and_gone_with_the_bot(fake, connect):
     server = connect()
     old = fake.webhook["secret_token"]
     for wrong in ("x", "110201543_x", old[:-1]):
@@ -132,7 +132,7 @@ def test_secrets_are_needed_replaced_and_gone_with_the_bot(fake, connect):
     assert fake.stays_at(0)
 
 
-def test_telegram_is_asked_again_when_it_says_so(fake, connect):
+def test_t4_telegram_is_asked_again_when_it_says_so(fake, connect):
     server = connect()
     fake.faults = [refusal(429, "Too Many Requests: retry after 1", retry_after=1)]
     deliver(fake, server, text="busy")
@@ -142,7 +142,7 @@ def test_telegram_is_asked_again_when_it_says_so(fake, connect):
     assert fake.stays_at(1)
 
 
-def test_markup_that_is_not_read_becomes_plain_text(fake, connect):
+def test_t4_markup_that_is_not_read_becomes_plain_text(fake, connect):
     server = connect()
     fake.faults = [refusal(400, "Bad Request: can't parse entities: Unsupported start tag")]
     deliver(fake, server, text="**bold** <x>")
@@ -153,7 +153,7 @@ def test_markup_that_is_not_read_becomes_plain_text(fake, connect):
 @pytest.mark.parametrize("code, description", [
     (403, "Forbidden: bot was blocked by the user"), (400, "Bad Request: chat not found"), (401, "Unauthorized"),
 ])
-def test_a_chat_that_is_closed_is_left_alone(fake, connect, code, description):
+def test_t4_a_chat_that_is_closed_is_left_alone(fake, connect, code, description):
     server = connect()
     fake.faults = [refusal(code, description)]
     deliver(fake, server, text="first")
@@ -163,7 +163,7 @@ def test_a_chat_that_is_closed_is_left_alone(fake, connect, code, description):
     assert "second" in fake.wait_for_sent()[0]["plain"]
 
 
-def test_a_group_that_moved_is_answered_where_it_is(fake, connect):
+def test_t4_a_group_that_moved_is_answered_where_it_is(fake, connect):
     server = connect()
     words = "Bad Request: group chat was upgraded to a supergroup chat"
     fake.faults = [refusal(400, words, migrate_to_chat_id=-1001234567890124)]
@@ -182,7 +182,27 @@ def test_a_lost_answer_is_sent_again_and_never_missing(fake, connect):
     assert fake.stays_at(2)
 
 
-def test_a_long_answer_comes_in_order_in_messages_of_their_own(fake, connect):
+def test_slow_typing_does_not_break_the_turn(fake, connect):
+    server = connect()
+    fake.other_seconds = 3
+    deliver(fake, server, text="/slow 5000")
+    sent = fake.wait_for_sent()
+    fake.other_seconds = 0
+    assert fake.typing and sent[0]["reply_parameters"]
+    assert fake.stays_at(1)
+
+
+def test_an_answer_that_hangs_is_given_up_and_sent_again(fake, connect):
+    server = connect()
+    fake.faults = [Fault(is_done=True, seconds=25)]
+    deliver(fake, server, text="patience")
+    fake.wait_for_sent(2, seconds=40)
+    times = [at for _, path, _, at in fake.calls if path.endswith("/sendMessage")]
+    assert 19.5 <= times[1] - times[0] < 25, "Telegram has 20 seconds"
+    assert fake.stays_at(2)
+
+
+def test_t4_a_long_answer_comes_in_order_in_messages_of_their_own(fake, connect):
     words = [f"word{number}" for number in range(2500)]
     text = "```text\n" + "\n".join(" ".join(words[at:at + 10]) for at in range(0, 2500, 10)) + "\n```"
     model = Scripted(lambda _, send: (send(openai_chunk({"content": text})), send(openai_end())))

@@ -69,7 +69,7 @@ def test_other_libraries_take_what_we_take_for_metas(graph):
     assert graph.deliver(body=body, signature=signature).status_code == 200
 
 
-def test_meta_is_told_yes_with_the_verify_token_alone(graph):
+def test_a1_meta_is_told_yes_with_the_verify_token_alone(graph):
     told = connect(graph).json()
     assert told["webhook"] == "to_be_registered"
     url = f"{graph.server.url}/api/whatsapp/webhook"
@@ -88,7 +88,7 @@ def test_meta_is_told_yes_with_the_verify_token_alone(graph):
     assert httpx.get(url, params={**good, "connection": graph.PHONE}).status_code == 403, "the old token is gone"
 
 
-def test_only_what_is_signed_is_taken(graph):
+def test_a2_only_what_is_signed_is_taken(graph):
     body = graph.bytes(graph.notification(graph.change(graph.text("x"))))
     good = graph.sign(body)
     for wrong in ("sha256=", "sha256=" + "0" * 64, good[:-1], good[7:], graph.sign(body, "other"), graph.sign(body + b" "), "é"):
@@ -113,7 +113,7 @@ def test_an_app_of_ones_own_signs_for_its_number_alone(graph):
     assert "own" in graph.wait_for_sent()[0]["text"]["body"]
 
 
-def test_every_message_of_a_batch_is_answered_and_the_rest_is_passed_over(graph):
+def test_a3_every_message_of_a_batch_is_answered_and_the_rest_is_passed_over(graph):
     statuses = [{"id": "wamid.x", "status": "failed", "errors": [{"code": 131047}]}, {"id": "wamid.y", "status": "read"}]
     answer = graph.deliver(
         graph.change(graph.text("one"), {"type": "unknown"}, graph.text("two", "16505550002")),
@@ -131,7 +131,7 @@ def test_every_message_of_a_batch_is_answered_and_the_rest_is_passed_over(graph)
         assert graph.deliver(body=body).status_code == 200, body
 
 
-def test_a_message_that_comes_again_is_answered_once(graph):
+def test_a4_a_message_that_comes_again_is_answered_once(graph):
     message = graph.text("once")
     for _ in range(3):
         assert graph.deliver(graph.change(message)).status_code == 200
@@ -140,7 +140,7 @@ def test_a_message_that_comes_again_is_answered_once(graph):
     assert graph.stays_at(1)
 
 
-def test_who_shows_no_number_is_answered_by_their_id(graph):
+def test_a5_who_shows_no_number_is_answered_by_their_id(graph):
     message = graph.text("hidden", from_user_id="US.13491208655302741918")
     del message["from"]
     contacts = [{"profile": {"name": "Adé", "username": "ade"}, "user_id": "US.13491208655302741918"}]
@@ -157,7 +157,7 @@ def test_media_is_answered_politely_and_choices_are_words(graph):
     assert "Green tea" in graph.wait_for_sent(2)[1]["text"]["body"]
 
 
-def test_the_closed_window_is_logged_and_not_tried_again(graph):
+def test_a6_the_closed_window_is_logged_and_not_tried_again(graph):
     graph.faults.append(refusal(400, 131047))
     graph.deliver(graph.change(graph.text("late")))
     assert graph.stays_at(0, 1.5) and graph.faults == []
@@ -172,7 +172,7 @@ def test_faults_that_pass_are_waited_for(graph):
     assert sent[0] == sent[1] and graph.stays_at(2)
 
 
-def test_an_answer_with_everything_in_it_fits(graph):
+def test_a6_an_answer_with_everything_in_it_fits(graph):
     graph.deliver(graph.change(graph.text(EVERYTHING)))
     body = graph.wait_for_sent()[0]["text"]["body"]
     assert "*hot*" in body and "```\nfn main()" in body and "(https://shop.example/orders" in body
@@ -194,3 +194,21 @@ def test_credentials_that_do_not_hold_connect_nothing(graph):
     assert connect(graph, accessToken="EAAG" + "1" * 28).json()["code"] == "invalid_access_token"
     assert connect(graph, phoneNumberId="1").json()["code"] == "whatsapp_refused"
     assert connect(graph, phoneNumberId="../me").status_code == 400
+
+
+def test_a_slow_mark_as_read_does_not_break_the_turn(graph):
+    graph.other_seconds = 3
+    graph.deliver(graph.change(graph.text("/slow 1000")))
+    graph.wait_for_sent()
+    graph.other_seconds = 0
+    assert graph.read and graph.stays_at(1)
+
+
+def test_an_answer_that_hangs_is_given_up_and_sent_again(graph):
+    graph.faults[:] = [Fault(is_done=True, seconds=25)]
+    before = len(graph.calls)
+    graph.deliver(graph.change(graph.text("patience")))
+    graph.wait_for_sent(2, seconds=40)
+    times = [at for _, _, body, at in graph.calls[before:] if body and body.get("type") == "text"]
+    assert 19.5 <= times[1] - times[0] < 25, "Meta has 20 seconds"
+    assert graph.stays_at(2)

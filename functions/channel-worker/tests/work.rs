@@ -1,4 +1,4 @@
-//! The function on messages of Telegram's chats, over the embedded table, with a Telegram of its own: what a person is
+//! The function on messages of Telegram's chats (and WhatsApp's), over the embedded table, with a Telegram of its own: what a person is
 //! told, and what is told once, wherever a worker dies.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
+use shared::channel::whatsapp::{self, AccessToken, Credentials, PhoneNumber, VerifyToken};
 use shared::channel::{Incoming, Platform, Request};
 use shared::id::AgentId;
 use shared::queue::{Queue, Received, Worked};
@@ -432,4 +433,49 @@ async fn whatever_goes_wrong_with_the_table_a_message_is_run_once_and_answered()
         }
     }
     cases.join_all().await;
+
+/// Meta sends a message again for up to seven days.
+#[tokio::test]
+async fn a4_a_message_of_whatsapps_that_comes_again_after_seven_days_is_not_answered_again() {
+    const PHONE: &str = "106540352242922";
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let graph = MockServer::start().await;
+    let bench = Bench::with("enterprise", &[("GRAPH_BASE_URL", graph.uri().as_str())]).await;
+    let agent = bench.agent("", "You are a test.").await;
+    let number: PhoneNumber = serde_json::from_value(json!({ "id": PHONE })).unwrap();
+    let credentials = Credentials { token: AccessToken::parse("EAAG0000000000000000").unwrap(), app_secret: None };
+    let (sealer, verify) = (bench.app.sealer().await.unwrap(), VerifyToken::generate(PHONE).unwrap());
+    let item =
+        whatsapp::connection(&sealer, (&bench.tenant, &agent), (&number, None), &credentials, &verify, 1).unwrap();
+    assert!(bench.app.store().put_connection(&item).await.unwrap());
+    let posted = ResponseTemplate::new(200).set_body_json(json!({ "messages": [{ "id": "wamid.out" }] }));
+    Mock::given(path(format!("/{PHONE}/messages"))).respond_with(posted).mount(&graph).await;
+    let incoming = |wamid: &str| Incoming {
+        platform: Platform::WhatsApp,
+        connection: PHONE.to_owned(),
+        event: wamid.to_owned(),
+        conversation: "16505551234".to_owned(),
+        request: Request::Answer { text: "Hello".to_owned() },
+        place: json!({ "to": { "phone": "16505551234" }, "message": wamid }),
+        received_at: testkit::BEGIN,
+    };
+    let answers = async |wamid: &str| {
+        let body = serde_json::to_string(&incoming(wamid)).unwrap();
+        let worked = channel_worker::consume(&bench.app, Received { body, receives: 1, deadline: None }).await;
+        assert_eq!(worked, Worked::Done);
+        bench.settle().await;
+        bench.app.tasks().reopen();
+        let asked = graph.received_requests().await.unwrap();
+        asked.iter().filter(|request| String::from_utf8_lossy(&request.body).contains("You said")).count()
+    };
+    assert_eq!(answers("wamid.in1").await, 1);
+    for _ in 0..7 {
+        bench.wait(DAY);
+        bench.expire().await;
+        assert_eq!(answers("wamid.in1").await, 1);
+    }
+    bench.wait(Duration::from_secs(3600));
+    bench.expire().await;
+    assert_eq!(answers("wamid.in1").await, 1);
+    assert_eq!(answers("wamid.in2").await, 2, "another one is answered");
 }

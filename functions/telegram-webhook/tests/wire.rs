@@ -93,7 +93,7 @@ async fn the_events_of_people_are_queued_for_their_conversation() {
 }
 
 #[tokio::test]
-async fn an_update_that_comes_twice_is_queued_once() {
+async fn t2_an_update_that_comes_twice_is_queued_once() {
     let hook = Hook::new().await;
     for _ in 0..2 {
         assert_eq!(hook.post(UPDATE).await.status, 200);
@@ -102,7 +102,7 @@ async fn an_update_that_comes_twice_is_queued_once() {
 }
 
 #[tokio::test]
-async fn without_the_bots_secret_nothing_is_read_and_nothing_written() {
+async fn t1_without_the_bots_secret_nothing_is_read_and_nothing_written() {
     let hook = Hook::new().await;
     let secret = hook.secret.reveal();
     let other = WebhookSecret::generate("110201543").unwrap();
@@ -120,7 +120,7 @@ async fn without_the_bots_secret_nothing_is_read_and_nothing_written() {
 }
 
 #[tokio::test]
-async fn what_asks_for_no_answer_is_taken_and_passed_over() {
+async fn t3_what_asks_for_no_answer_is_taken_and_passed_over() {
     let hook = Hook::new().await;
     for body in [
         r#"{"update_id":1,"edited_message":{"message_id":1,"chat":{"id":5,"type":"private"},"text":"a"}}"#,

@@ -99,7 +99,7 @@ async fn the_events_of_meta_are_answered_and_messages_are_queued() {
 }
 
 #[tokio::test]
-async fn without_a_secret_or_a_signature_nothing_is_taken() {
+async fn a2_without_a_secret_or_a_signature_nothing_is_taken() {
     let body = notification(&[PHONE]);
     let hook = Hook::with(None, None).await;
     for query in ["", "?connection=106540352242922"] {
@@ -127,7 +127,7 @@ async fn who_signs_speaks_for_their_own_numbers_alone() {
 }
 
 #[tokio::test]
-async fn a_wrong_verify_token_is_forbidden() {
+async fn a1_a_wrong_verify_token_is_forbidden() {
     let hook = Hook::new().await;
     let (token, other) = (hook.verify.reveal(), VerifyToken::generate(PHONE).unwrap());
     for query in [

@@ -9,6 +9,7 @@ mod sse;
 pub use error::{ApiError, ErrorKind};
 pub use exchange::{Cors, Deadline, Exchange, Respondent, named};
 pub use fields::{Fields, in_the_query, json_object, parameters};
+pub use public_url::below;
 pub use sse::{Frame, stream};
 
 pub use ::http::{Method, StatusCode};

@@ -9,9 +9,7 @@ use url::Url;
 /// what API Gateway takes off its path (a stage, or a custom domain's base).
 pub(super) fn of(parts: &Parts, configured: Option<&Url>, path: &str) -> Option<Url> {
     if let Some(base) = configured {
-        let mut url = base.clone();
-        url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-        return Some(url);
+        return Some(below(base, path));
     }
     let text = |name| parts.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let scheme = match text("x-forwarded-proto") {
@@ -22,6 +20,14 @@ pub(super) fn of(parts: &Parts, configured: Option<&Url>, path: &str) -> Option<
         text(header::HOST.as_str()).filter(|host| !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\']))?;
     let url = Url::parse(&format!("{scheme}://{host}{}{path}", taken_off(parts).unwrap_or_default())).ok()?;
     url.has_host().then_some(url)
+}
+
+/// A path below the address at which platforms reach the deployment.
+#[must_use]
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
 }
 
 /// What stands before the path outside.

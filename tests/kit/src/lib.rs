@@ -20,7 +20,7 @@ use embedded::EmbeddedDynamo;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use lambda_http::RequestExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::agent::AgentDocument;
 use shared::app::App;
 use shared::auth::{Keyring, Kind, NewKey};
@@ -209,6 +209,20 @@ impl Bench {
     /// Moves the clock.
     pub fn wait(&self, time: Duration) {
         self.clock.advance(time);
+    }
+
+    /// Deletes what has expired by the clock, as DynamoDB does in its time.
+    pub async fn expire(&self) {
+        let table: Value = serde_json::from_str(&self.dump().await).unwrap();
+        let now = self.clock.now_ms() / 1000;
+        let expires = |item: &Value| item["ttl"]["N"].as_str().and_then(|ttl| ttl.parse::<i64>().ok());
+        for item in table["Items"].as_array().unwrap() {
+            if expires(item).is_some_and(|at| at <= now) {
+                let key = json!({ "pk": item["pk"], "sk": item["sk"] });
+                let delete = json!({ "TableName": "orrery", "Key": key }).to_string();
+                self.database.call("DynamoDB_20120810.DeleteItem", delete.into()).await.unwrap();
+            }
+        }
     }
 
     /// How often the table was written since it was made.

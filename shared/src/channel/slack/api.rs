@@ -22,6 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_REPLY: usize = 4 * 1024 * 1024;
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const JSON: &str = "application/json; charset=utf-8";
+const FORM: &str = "application/x-www-form-urlencoded";
+/// The header that names what a token may do. <https://docs.slack.dev/authentication/installing-with-oauth>
+const SCOPES: &str = "x-oauth-scopes";
 /// The codes after which a call may have been carried out.
 const UNCERTAIN: [&str; 5] =
     ["fatal_error", "internal_error", "request_timeout", "service_unavailable", "messaging_processing_failed"];
@@ -194,6 +198,17 @@ impl SlackApi {
         self.call("auth.test", &json!({})).await
     }
 
+    /// Who the token speaks as, and what it may do, where Slack says that.
+    ///
+    /// # Errors
+    /// Where it does not work.
+    pub async fn granted(&self) -> Result<(Identity, Option<Vec<String>>), SlackError> {
+        let (identity, headers) = send_and_tell(self.request("auth.test", JSON, json!({}).to_string())).await?;
+        let scopes = headers.get(SCOPES).and_then(|scopes| scopes.to_str().ok());
+        let scopes = scopes.map(|scopes| scopes.split(',').map(|scope| scope.trim().to_owned()).collect());
+        Ok((identity, scopes))
+    }
+
     /// Ends the token.
     ///
     /// # Errors
@@ -246,11 +261,11 @@ impl SlackApi {
     /// # Errors
     /// Where Slack does not tell it.
     pub async fn replies(&self, part: Part<'_>) -> Result<Page, SlackError> {
-        send(self.request("conversations.replies", "application/x-www-form-urlencoded", part.form())).await
+        send(self.request("conversations.replies", FORM, part.form())).await
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &str, body: &Value) -> Result<T, SlackError> {
-        send(self.request(method, "application/json; charset=utf-8", body.to_string())).await
+        send(self.request(method, JSON, body.to_string())).await
     }
 
     fn request(&self, method: &str, kind: &'static str, body: String) -> reqwest::RequestBuilder {
@@ -273,7 +288,7 @@ pub async fn oauth_access(
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{}", secret.expose_secret()));
     let form = Serializer::new(String::new()).append_pair("code", code).finish();
     let request = client.post(format!("{base}/oauth.v2.access")).timeout(TIMEOUT);
-    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let request = request.header(CONTENT_TYPE, FORM);
     send(request.header(AUTHORIZATION, format!("Basic {basic}")).body(form)).await
 }
 
@@ -291,13 +306,18 @@ struct Verdict {
 }
 
 async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, SlackError> {
+    send_and_tell(request).await.map(|(answer, _)| answer)
+}
+
+/// What came back, with its headers.
+async fn send_and_tell<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<(T, HeaderMap), SlackError> {
     let unknown = |error: reqwest::Error| SlackError::Unknown(error.without_url().into());
     let mut reply = request.send().await.map_err(unknown)?;
     let status = reply.status();
     if status.as_u16() == 429 {
         return Err(SlackError::Later(wait(reply.headers())));
     }
-    let wait = wait(reply.headers());
+    let headers = reply.headers().clone();
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(unknown)? {
         if body.len() + chunk.len() > LARGEST_REPLY {
@@ -312,11 +332,11 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
         |error: serde_json::Error| SlackError::Unknown(format!("the reply cannot be read: {error}").into());
     let verdict: Verdict = serde_json::from_slice(&body).map_err(unreadable)?;
     if verdict.ok {
-        return serde_json::from_slice(&body).map_err(unreadable);
+        return Ok((serde_json::from_slice(&body).map_err(unreadable)?, headers));
     }
     let code = verdict.error.unwrap_or_else(|| "no code".to_owned());
     Err(match code.as_str() {
-        busy if BUSY.contains(&busy) => SlackError::Later(wait),
+        busy if BUSY.contains(&busy) => SlackError::Later(wait(&headers)),
         uncertain if UNCERTAIN.contains(&uncertain) => SlackError::Unknown(code.into()),
         _ => SlackError::Refused(code),
     })

@@ -20,6 +20,15 @@ use serde::{Deserialize, Deserializer};
 use super::Incoming;
 use crate::app::App;
 
+/// Slack for a team, with its connection's opened credentials.
+///
+/// # Errors
+/// Where the credentials are not ours.
+pub fn open(app: &App, credentials: &SecretString) -> serde_json::Result<api::SlackApi> {
+    let credentials: connect::Credentials = serde_json::from_str(credentials.expose_secret())?;
+    Ok(client(app, credentials.bot_token))
+}
+
 /// The voice that answers a message, with the connection's opened credentials.
 ///
 /// # Errors
@@ -27,8 +36,12 @@ use crate::app::App;
 pub(super) fn voice(app: &App, credentials: &SecretString, incoming: &Incoming) -> serde_json::Result<SlackVoice> {
     let credentials: connect::Credentials = serde_json::from_str(credentials.expose_secret())?;
     let place = event::Place::deserialize(&incoming.place)?;
-    let api = api::SlackApi::new(app.client().clone(), base_url(app.config()), credentials.bot_token);
+    let api = client(app, credentials.bot_token);
     Ok(SlackVoice::new(api, place, incoming.event.clone(), (credentials.bot_user, credentials.bot_id)))
+}
+
+fn client(app: &App, token: SecretString) -> api::SlackApi {
+    api::SlackApi::new(app.client().clone(), base_url(app.config()), token)
 }
 
 /// Reads a secret out of JSON.

@@ -46,6 +46,8 @@ enum Drafting {
     Streaming(usize),
     /// As a post that is edited.
     Editing,
+    /// Slack did not confirm it: it may stand there, and is looked for before the answer is posted.
+    Unconfirmed,
     /// No more.
     Over,
 }
@@ -74,10 +76,14 @@ impl SlackVoice {
                 Err(SlackError::Refused(code)) => {
                     tracing::debug!(code, "Slack does not stream here: the answer's post is edited");
                     *state = Drafting::Editing;
-                    self.edit(markdown, None).await
+                    self.edit(state, markdown, None).await
                 }
-                Err(SlackError::Later(_) | SlackError::Unknown(_)) => {
+                Err(SlackError::Later(_)) => {
                     *state = Drafting::Over;
+                    None
+                }
+                Err(SlackError::Unknown(_)) => {
+                    *state = Drafting::Unconfirmed;
                     None
                 }
             },
@@ -93,8 +99,8 @@ impl SlackVoice {
                 }
                 draft
             }
-            Drafting::Editing => self.edit(markdown, draft).await,
-            Drafting::Over => draft,
+            Drafting::Editing => self.edit(state, markdown, draft).await,
+            Drafting::Unconfirmed | Drafting::Over => draft,
         }
     }
 
@@ -109,12 +115,19 @@ impl SlackVoice {
     }
 
     /// Shows the first post of what there is.
-    async fn edit(&self, markdown: &str, draft: Option<String>) -> Option<String> {
+    async fn edit(&self, state: &mut Drafting, markdown: &str, draft: Option<String>) -> Option<String> {
         let shown: String = markdown.chars().take(LONGEST_DRAFT).collect();
         let Some(text) = mrkdwn::posts(&shown).into_iter().next() else { return draft };
         let metadata = message::draft(&self.event);
         match draft {
-            None => self.api.say("chat.postMessage", &self.new_post(&text, &metadata)).await.ok(),
+            None => match self.api.say("chat.postMessage", &self.new_post(&text, &metadata)).await {
+                Ok(ts) => Some(ts),
+                Err(SlackError::Unknown(_)) => {
+                    *state = Drafting::Unconfirmed;
+                    None
+                }
+                Err(SlackError::Later(_) | SlackError::Refused(_)) => None,
+            },
             Some(ts) => {
                 let _the_next_one_shows_it =
                     self.api.ask("chat.update", &self.changed_post(&ts, &text, &metadata)).await;
@@ -158,6 +171,16 @@ impl SlackVoice {
         };
         self.api.ask("chat.update", &self.changed_post(ts, text, metadata)).await?;
         Ok(ts.to_owned())
+    }
+
+    /// Where the answer was begun, if it was: by somebody else, or by a draft that Slack did not confirm.
+    async fn begun(&self) -> Result<Option<String>, VoiceError> {
+        if *self.drafting.lock().await == Drafting::Unconfirmed
+            && let Found::At(ts) = self.find(0).await?
+        {
+            return Ok(Some(ts));
+        }
+        Ok(self.left.lock().await.clone())
     }
 
     async fn delete(&self, reference: &str) {
@@ -205,12 +228,13 @@ impl Voice for SlackVoice {
 
     async fn post(&self, index: usize, post: &str, reference: Option<&str>) -> Result<String, VoiceError> {
         let metadata = message::answer(&self.event, index);
-        let left = if index == 0 && reference.is_none() { self.left.lock().await.take() } else { None };
-        if let Some(reference) = reference.or(left.as_deref()) {
+        let begun = if index == 0 && reference.is_none() { self.begun().await? } else { None };
+        if let Some(reference) = reference.or(begun.as_deref()) {
             match self.replace(reference, post, &metadata).await.map_err(VoiceError::from) {
                 Err(VoiceError::Refused(code)) => {
                     tracing::debug!(code, "the draft cannot become the answer: the answer is a post of its own");
                     self.delete(reference).await;
+                    *self.left.lock().await = None;
                 }
                 done => return done,
             }

@@ -167,6 +167,44 @@ impl GraphApi {
         self.call::<Success>(Method::POST, &format!("{account}/subscribed_apps"), Some(&json!({}))).await.map(drop)
     }
 
+    /// How many apps get what comes to the business account.
+    ///
+    /// # Errors
+    /// Where the token does not open it, or Meta does not answer.
+    pub async fn subscribed(&self, account: &str) -> Result<usize, GraphError> {
+        #[derive(Deserialize)]
+        struct Subscribed {
+            #[serde(default)]
+            data: Vec<Value>,
+        }
+        let path = format!("{account}/subscribed_apps");
+        self.call::<Subscribed>(Method::GET, &path, None).await.map(|subscribed| subscribed.data.len())
+    }
+
+    /// Where what comes to the number is sent: its own address, else the account's, else the app's.
+    /// <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/override/>
+    ///
+    /// # Errors
+    /// Where the token does not open it, or Meta does not answer.
+    pub async fn callback(&self) -> Result<Option<String>, GraphError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Configuration {
+            phone_number: Option<String>,
+            whatsapp_business_account: Option<String>,
+            application: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Configured {
+            #[serde(default)]
+            webhook_configuration: Configuration,
+        }
+        let path = format!("{}?fields=webhook_configuration", self.phone);
+        let found = self.call::<Configured>(Method::GET, &path, None).await?.webhook_configuration;
+        let set = |url: Option<String>| url.filter(|url| !url.is_empty());
+        Ok(set(found.phone_number).or_else(|| set(found.whatsapp_business_account)).or_else(|| set(found.application)))
+    }
+
     /// Has what comes to the number sent to this address, which Meta asks for its verify token at once.
     /// <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/override/>
     ///

@@ -116,6 +116,54 @@ async fn where_slack_does_not_stream_a_post_is_edited() {
     assert_eq!(calls[3].1["metadata"]["event_type"], "orrery_answer");
 }
 
+/// A thread in which the message's draft stands.
+fn with_draft(metadata: Value) -> ResponseTemplate {
+    ok(json!({ "messages": [
+        { "ts": "10.1", "user": "U0ADA", "text": "root" },
+        { "ts": "101.0", "user": "U0BOT", "bot_id": "B1", "text": "Hel", "metadata": metadata },
+    ] }))
+}
+
+#[tokio::test]
+async fn a_draft_that_slack_did_not_confirm_becomes_the_answer() {
+    for (streams, metadata) in [(true, Value::Null), (false, message::draft(EVENT))] {
+        let (voice, server) = voice().await;
+        let lost = ResponseTemplate::new(503);
+        match streams {
+            true => answer(&server, "chat.startStream", lost).await,
+            false => {
+                answer(&server, "chat.startStream", refused("method_not_supported_for_channel_type")).await;
+                answer(&server, "chat.postMessage", lost).await;
+            }
+        }
+        answer(&server, "conversations.replies", with_draft(metadata)).await;
+        answer(&server, "chat.stopStream", ok(json!({}))).await;
+        answer(&server, "chat.update", ok(json!({}))).await;
+        assert_eq!(voice.draft("Hel", None).await, None);
+        assert_eq!(voice.draft("Hello", None).await, None);
+        assert_eq!(voice.post(0, "Hello!", None).await.unwrap(), "101.0");
+        let calls = calls(&server).await;
+        let posted = calls.iter().filter(|(method, _)| method == "chat.postMessage" || method == "chat.startStream");
+        assert_eq!(posted.count(), if streams { 1 } else { 2 }, "no second draft and no second post: {calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_completed_also_after_a_wait() {
+    let (voice, server) = voice().await;
+    answer(&server, "conversations.replies", with_draft(message::draft(EVENT))).await;
+    Mock::given(path("/chat.update"))
+        .respond_with(ResponseTemplate::new(429).insert_header("retry-after", "1"))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    answer(&server, "chat.update", ok(json!({}))).await;
+    assert_eq!(voice.find(0).await.unwrap(), Found::Nowhere);
+    assert!(matches!(voice.post(0, "Hello!", None).await, Err(VoiceError::Later(Some(_)))));
+    assert_eq!(voice.post(0, "Hello!", None).await.unwrap(), "101.0");
+    assert!(calls(&server).await.iter().all(|(method, _)| method != "chat.postMessage"));
+}
+
 #[tokio::test]
 async fn a_draft_that_cannot_be_changed_makes_room_for_the_answer() {
     let (voice, server) = voice().await;
