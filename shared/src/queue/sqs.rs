@@ -12,6 +12,9 @@ use crate::aws::Client;
 const BATCH: usize = 10;
 /// How long is waited for a first message: without it, SQS asks only some of the servers that may have one.
 const WAIT: Duration = Duration::from_secs(1);
+/// What SQS answers to a receipt that is no longer its message's last, by the name of the older protocol too.
+const TOO_LATE: [&str; 4] =
+    ["InvalidParameterValue", "InvalidParameterValueException", "MessageNotInflight", "ReceiptHandleIsInvalid"];
 
 /// A queue of SQS. Clones share its client.
 #[derive(Clone, Debug)]
@@ -156,13 +159,21 @@ impl SqsQueue {
 
     pub(super) async fn delete(&self, receipt: &str) -> Result<(), QueueError> {
         let request = Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: None };
-        self.call::<Anything>("DeleteMessage", &request).await.map(drop)
+        self.tell("DeleteMessage", &request).await
     }
 
     pub(super) async fn hide(&self, receipt: &str, time: Duration) -> Result<(), QueueError> {
         let request =
             Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: Some(time.as_secs()) };
-        self.call::<Anything>("ChangeMessageVisibility", &request).await.map(drop)
+        self.tell("ChangeMessageVisibility", &request).await
+    }
+
+    /// Nothing happens where the message is done, or was handed out to another meanwhile.
+    async fn tell(&self, operation: &str, request: &Handle<'_>) -> Result<(), QueueError> {
+        match self.call::<Anything>(operation, request).await {
+            Err(QueueError::Sqs(error)) if error.code().is_some_and(|code| TOO_LATE.contains(&code)) => Ok(()),
+            told => told.map(drop),
+        }
     }
 
     async fn call<T: DeserializeOwned>(&self, operation: &str, request: &impl Serialize) -> Result<T, QueueError> {
