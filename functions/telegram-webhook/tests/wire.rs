@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
 use shared::channel::{Incoming, Platform};
 use shared::id::AgentId;
-use testkit::{Bench, Reply, bare, event, send, with_header};
+use testkit::{Bench, Lambda, Reply, bare, event, send, with_header};
 
 const PATH: &str = "/api/telegram/webhook";
 const HEADER: &str = "x-telegram-bot-api-secret-token";
@@ -143,4 +143,15 @@ async fn a_bot_that_was_disconnected_is_refused_and_one_read_finds_a_connection(
     assert_eq!(hook.post("{}").await.status, 401);
     let reply = send(&hook.router, bare(Method::GET, PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "POST"));
+}
+
+#[tokio::test]
+async fn the_functions_own_binary_answers_and_queues() {
+    let hook = Hook::new().await;
+    let mut lambda = Lambda::start(&hook.bench, env!("CARGO_BIN_EXE_telegram-webhook"), &[]).await;
+    let file = include_str!("../../../events/telegram-webhook.json");
+    for (secret, status, queued) in [(hook.secret.reveal(), 200, 1), ("110201543_WRONG", 401, 0)] {
+        let reply = lambda.invoke(&file.replace("110201543_SECRET", secret)).await;
+        assert_eq!((&reply["statusCode"], lambda.take_sent().len()), (&json!(status), queued), "{reply}");
+    }
 }

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -13,9 +12,10 @@ use shared::auth::sign;
 use shared::channel::Incoming;
 use shared::channel::whatsapp::{AccessToken, Credentials, PhoneNumber, VerifyToken, connection};
 use shared::id::AgentId;
-use testkit::{Bench, Reply, bare, event, send};
+use testkit::{Bench, Lambda, Reply, bare, event, event_with, send};
 use tokio::net::TcpListener;
 use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
 const PATH: &str = "/api/whatsapp/webhook";
 const PHONE: &str = "106540352242922";
@@ -88,8 +88,9 @@ fn of_changes(changes: &[Value]) -> String {
     json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] }).to_string()
 }
 
-/// An SQS that answers when `at_once` messages wait for that, and what was sent to it, in order.
-async fn sqs(at_once: usize) -> (String, Arc<Mutex<Vec<Value>>>) {
+/// An SQS that answers when `at_once` messages wait for that, for as long as its task is kept, and what was sent to it, in
+/// order.
+async fn sqs(at_once: usize) -> (String, Arc<Mutex<Vec<Value>>>, JoinSet<()>) {
     let (sent, barrier) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Barrier::new(at_once)));
     let heard = Arc::clone(&sent);
     let take = move |body: String| {
@@ -102,15 +103,16 @@ async fn sqs(at_once: usize) -> (String, Arc<Mutex<Vec<Value>>>) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, Router::new().fallback(take)).into_future());
-    (format!("http://{address}"), sent)
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, Router::new().fallback(take)).await.unwrap() });
+    (format!("http://{address}"), sent, serving)
 }
 
 #[tokio::test]
 async fn a_conversations_messages_are_queued_in_order_and_conversations_beside_each_other() {
     const CONVERSATIONS: usize = 16;
     const EACH: usize = 5;
-    let (url, sent) = sqs(CONVERSATIONS).await;
+    let (url, sent, _serving) = sqs(CONVERSATIONS).await;
     let variables = [
         ("WHATSAPP_APP_SECRET", SECRET),
         ("ORRERY_CHANNELS_QUEUE", &url),
@@ -203,4 +205,18 @@ async fn a_wrong_verify_token_is_forbidden() {
     }
     let reply = send(&hook.router, bare(Method::PUT, PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "GET, POST"));
+}
+
+#[tokio::test]
+async fn the_functions_own_binary_answers_and_queues() {
+    let hook = Hook::new().await;
+    let binary = env!("CARGO_BIN_EXE_whatsapp-webhook");
+    let mut lambda = Lambda::start(&hook.bench, binary, &[("WHATSAPP_APP_SECRET", SECRET)]).await;
+    let (file, body) = (include_str!("../../../events/whatsapp-webhook.json"), notification(&[PHONE, PHONE]));
+    let signature = sign(&SECRET.into(), body.as_bytes());
+    for (signature, status, queued) in [(signature.as_str(), 200, 2), ("00", 401, 0)] {
+        let signature = format!("sha256={signature}");
+        let reply = lambda.invoke(&event_with(file, &[("X-Hub-Signature-256", &signature)], &body)).await;
+        assert_eq!((&reply["statusCode"], lambda.take_sent().len()), (&json!(status), queued), "{reply}");
+    }
 }
