@@ -56,12 +56,13 @@ functions() {
   sed -n 's/^ *Binary: *//p' template.yaml
 }
 
-# release_build OPTIONS…: every function's release build as target/lambda/NAME/bootstrap.zip
+# release_build OPTIONS…: every function's release build as target/lambda/NAME/bootstrap.zip; `priority` is a command that
+# runs it, where it is to give way to others
 release_build() {
   venv lambda
   local bins
   bins=$(printf -- '--bin %s ' $(functions))
-  PATH=$tools/lambda/bin:$PATH cargo lambda build --release --output-format zip "$@" $bins
+  PATH=$tools/lambda/bin:$PATH ${priority:-} cargo lambda build --release --output-format zip "$@" $bins
 }
 
 # Prints what failed and what was skipped; the script's status

@@ -1,5 +1,6 @@
 """One name everywhere: the template, the functions' folders, their events and the README tell the same story."""
 
+import functools
 import json
 import tomllib
 
@@ -15,6 +16,7 @@ class Template(yaml.SafeLoader):
 Template.add_multi_constructor("!", lambda loader, tag, node: {tag: getattr(node, "value", None)})
 
 
+@functools.cache
 def functions():
     """Each function's binary with its logical name, its routes and its queues."""
     resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]

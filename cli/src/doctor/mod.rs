@@ -17,7 +17,7 @@ use shared::channel::Platform;
 use shared::config::Config;
 use shared::egress::Reach;
 use shared::secret::{SEALING_KEYS, SealError, Sealer};
-use shared::store::{AgentItem, ConnectionItem};
+use shared::store::{AgentItem, ConnectionItem, ProjectItem};
 use shared::telemetry;
 use url::Url;
 
@@ -32,6 +32,8 @@ struct Deployment {
     place: Place,
     app: App,
     agents: Vec<AgentItem>,
+    /// None where one agent is meant.
+    projects: Vec<ProjectItem>,
     /// None where the sealing keys cannot be had.
     sealer: Option<Sealer>,
     /// Where platforms reach it, where that is known.
@@ -50,13 +52,18 @@ pub(crate) async fn run(arguments: DoctorArguments) -> Result<(), CommandError> 
         Some(named) => vec![agents::find(&place, named).await?],
         None => place.store.agents(&place.tenant).await?,
     };
+    let projects = match &arguments.agent {
+        Some(_) => Vec::new(),
+        None => place.store.projects(&place.tenant).await?,
+    };
     let app = app(&place)?;
     let public_url = arguments.public_url.or_else(|| app.config().public_url.clone());
     let connections = connections(&place, &agents).await?;
-    let is_sealed = |agent: &AgentItem| agent.webhooks.values().any(|webhook| webhook.sealed_secret.is_some());
+    let mut webhooks = agents.iter().map(|agent| &agent.webhooks).chain(projects.iter().map(|one| &one.webhooks));
+    let is_sealed = webhooks.any(|all| all.values().any(|webhook| webhook.sealed_secret.is_some()));
     let mut report = Report::new(arguments.json);
-    let sealer = sealer(&app, !connections.is_empty() || agents.iter().any(is_sealed), &mut report).await;
-    let deployment = Deployment { place, app, agents, sealer, public_url };
+    let sealer = sealer(&app, !connections.is_empty() || is_sealed, &mut report).await;
+    let deployment = Deployment { place, app, agents, projects, sealer, public_url };
     let is_meant = |part| arguments.part.is_none_or(|meant| meant == part);
     for (part, platform) in PLATFORMS.into_iter().filter(|(part, _)| is_meant(*part)) {
         let own: Vec<_> = connections.iter().filter(|connection| connection.item.platform == platform).collect();

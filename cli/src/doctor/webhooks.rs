@@ -1,7 +1,7 @@
 //! Webhooks: receivers that are switched off, cannot be reached or do not take what is sent, and secrets that do not open.
 
-use shared::id::WebhookId;
-use shared::store::{AgentItem, AttemptItem, DeliveryItem, Receiver, Webhook};
+use shared::id::{Home, WebhookId};
+use shared::store::{AttemptItem, DeliveryItem, Receiver, Webhook};
 
 use super::report::{About, Report};
 use super::{Deployment, host};
@@ -12,25 +12,29 @@ use crate::when;
 const LOOK: i32 = 20;
 
 pub(super) async fn check(deployment: &Deployment, report: &mut Report) -> Result<(), CommandError> {
-    if deployment.agents.iter().all(|agent| agent.webhooks.is_empty()) {
-        report.about("webhooks").skipped("webhooks", "there are none");
-    }
-    for agent in &deployment.agents {
-        for (id, webhook) in &agent.webhooks {
-            one(deployment, agent, (id, webhook), report).await?;
+    let of_agents = deployment.agents.iter().map(|agent| (Home::from(&agent.id), &agent.name, &agent.webhooks));
+    let of_apps = deployment.projects.iter().map(|project| (Home::from(&project.id), &project.name, &project.webhooks));
+    let mut found = false;
+    for (home, name, webhooks) in of_agents.chain(of_apps) {
+        for (id, webhook) in webhooks {
+            found = true;
+            one(deployment, (&home, name), (id, webhook), report).await?;
         }
+    }
+    if !found {
+        report.about("webhooks").skipped("webhooks", "there are none");
     }
     Ok(())
 }
 
 async fn one(
     deployment: &Deployment,
-    agent: &AgentItem,
+    (home, name): (&Home, &str),
     (id, webhook): (&str, &Webhook),
     report: &mut Report,
 ) -> Result<(), CommandError> {
     let direction = if webhook.is_sender() { "inbound" } else { "outbound" };
-    let mut about = report.about(format!("{direction} webhook {id} {}", webhook.name)).for_agent(&agent.name);
+    let mut about = report.about(format!("{direction} webhook {id} {}", webhook.name)).for_agent(name);
     if let Some(sealed) = &webhook.sealed_secret
         && deployment.unseal(&webhook.purpose(id), sealed, "give it a new secret", &mut about).is_some()
     {
@@ -50,13 +54,13 @@ async fn one(
             about.wrong(
                 "address",
                 format!("{} cannot be sent to: {objection}", host(&receiver.url)),
-                "change targetUrl",
+                "change its address",
             );
         }
         None => about.well("address", format!("{} may be sent to", host(&receiver.url))),
     }
     let place = &deployment.place;
-    let webhook = (&agent.id, &WebhookId::from(id));
+    let webhook = (home, &WebhookId::from(id));
     let last = place.store.deliveries(&place.tenant, webhook, None, LOOK, place.clock.now_ms()).await?;
     deliveries(&last, &mut about);
     Ok(())

@@ -56,7 +56,7 @@ fn delivery(home: &Home, (agent, webhook): &(AgentId, WebhookId), statuses: &[u1
     let item = DeliveryItem {
         event: EventId::generate(),
         tenant: tenant(),
-        agent: agent.clone(),
+        home: agent.into(),
         webhook: webhook.clone(),
         name: "message_sent".to_owned(),
         body: "{}".to_owned(),

@@ -433,6 +433,7 @@ async fn whatever_goes_wrong_with_the_table_a_message_is_run_once_and_answered()
         }
     }
     cases.join_all().await;
+}
 
 /// Meta sends a message again for up to seven days.
 #[tokio::test]

@@ -7,9 +7,10 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use shared::channel::Platform;
 use shared::channel::slack::signature::signature;
+use shared::clock::Clock;
 use shared::id::AgentId;
 use shared::store::ConnectionItem;
-use testkit::{BEGIN, Bench, Fault, Moment, Reply, Strike, bare, event, send};
+use testkit::{BEGIN, Bench, Fault, Lambda, Moment, Reply, Strike, bare, event, event_with, send};
 
 const PATH: &str = "/api/slack/events";
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -212,4 +213,20 @@ async fn other_methods_are_refused() {
     let desk = Desk::new().await;
     let reply = send(&desk.router, bare(Method::GET, PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "POST"));
+}
+
+#[tokio::test]
+async fn the_functions_own_binary_answers_and_queues() {
+    let desk = Desk::new().await;
+    let binary = env!("CARGO_BIN_EXE_slack-events");
+    let mut lambda = Lambda::start(&desk.bench, binary, &SETTINGS).await;
+    let body = envelope(mention()).to_string();
+    let time = (Clock::system().now_ms() / 1000).to_string();
+    let signature = signature(&SECRET.into(), &time, body.as_bytes());
+    let file = include_str!("../../../events/slack-events.json");
+    for (signature, status, queued) in [(signature.as_str(), 200, 1), ("v0=00", 401, 0)] {
+        let headers = [("X-Slack-Request-Timestamp", time.as_str()), ("X-Slack-Signature", signature)];
+        let reply = lambda.invoke(&event_with(file, &headers, &body)).await;
+        assert_eq!((&reply["statusCode"], lambda.take_sent().len()), (&json!(status), queued), "{reply}");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::channel::telegram::{Bot, BotToken, WebhookSecret, connection};
 use shared::channel::{Incoming, Platform};
 use shared::id::AgentId;
-use testkit::{Bench, Fault, Moment, Reply, Strike, bare, event, send, with_header};
+use testkit::{Bench, Fault, Lambda, Moment, Reply, Strike, bare, event, send, with_header};
 
 const PATH: &str = "/api/telegram/webhook";
 const HEADER: &str = "x-telegram-bot-api-secret-token";
@@ -170,4 +170,15 @@ async fn a_table_that_is_away_is_a_503_and_the_update_is_taken_when_it_comes_aga
     }
     assert_eq!(hook.post(UPDATE).await.status, 200);
     assert_eq!(hook.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_functions_own_binary_answers_and_queues() {
+    let hook = Hook::new().await;
+    let mut lambda = Lambda::start(&hook.bench, env!("CARGO_BIN_EXE_telegram-webhook"), &[]).await;
+    let file = include_str!("../../../events/telegram-webhook.json");
+    for (secret, status, queued) in [(hook.secret.reveal(), 200, 1), ("110201543_WRONG", 401, 0)] {
+        let reply = lambda.invoke(&file.replace("110201543_SECRET", secret)).await;
+        assert_eq!((&reply["statusCode"], lambda.take_sent().len()), (&json!(status), queued), "{reply}");
+    }
 }

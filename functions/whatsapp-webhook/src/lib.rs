@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use futures::stream::{self, TryStreamExt};
 use secrecy::SecretString;
 use shared::app::App;
 use shared::auth::{SignatureError, verify};
@@ -27,6 +28,8 @@ const FUNCTION: &str = "whatsapp-webhook";
 const APP_SECRET: &str = "WHATSAPP_APP_SECRET";
 /// What a message has failed with that came too late.
 const WINDOW_CLOSED: i64 = 131_047;
+/// How many conversations are queued at once: a notification may hold a thousand messages.
+const AT_ONCE: usize = 16;
 
 /// The routes of this function.
 #[must_use]
@@ -138,12 +141,14 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
         Default::default()
     });
     notification.failed.iter().for_each(log_failed);
+    let mut conversations: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for incoming in &notification.messages {
         let connection = connections.of(app, &incoming.connection).await?;
         if connection.is_some_and(|connection| is_signed(&connection, signed_by, named.as_ref())) {
-            queue(app, incoming).await?;
+            conversations.entry((&incoming.connection, &incoming.conversation)).or_default().push(incoming);
         }
     }
+    queue(app, conversations.into_values()).await?;
     Ok((StatusCode::OK, [("content-type", "text/plain")], "EVENT_RECEIVED").into_response())
 }
 
@@ -198,14 +203,27 @@ impl Connections {
     }
 }
 
-async fn queue(app: &App, incoming: &Incoming) -> Result<(), ApiError> {
-    let message = incoming.to_message().map_err(ApiError::internal)?;
-    app.channels().send(&message).await.map_err(|error| match error {
+/// Queues the messages of conversations: each one's in order, conversations beside each other. Where one is not taken,
+/// Meta sends all again, and those that were are dropped by their names.
+async fn queue(app: &App, conversations: impl Iterator<Item = Vec<&Incoming>>) -> Result<(), ApiError> {
+    stream::iter(conversations.map(Ok))
+        .try_for_each_concurrent(AT_ONCE, async |messages| {
+            for incoming in messages {
+                let message = incoming.to_message().map_err(ApiError::internal)?;
+                app.channels().send(&message).await.map_err(not_queued)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+fn not_queued(error: QueueError) -> ApiError {
+    match error {
         QueueError::TooLarge => ApiError::internal(error),
         error => ApiError::new(ErrorKind::Unavailable, "The service is busy. Please try again.")
             .code("unavailable")
             .because(error),
-    })
+    }
 }
 
 fn log_failed(failed: &FailedStatus) {

@@ -1,6 +1,9 @@
 //! The function on real events, over the embedded table.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::Body;
 use http::{Method, Request};
@@ -9,7 +12,10 @@ use shared::auth::sign;
 use shared::channel::Incoming;
 use shared::channel::whatsapp::{AccessToken, Credentials, PhoneNumber, VerifyToken, connection};
 use shared::id::AgentId;
-use testkit::{Bench, Fault, Moment, Reply, Strike, bare, event, send};
+use testkit::{Bench, Fault, Lambda, Moment, Reply, Strike, bare, event, event_with, send};
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
 const PATH: &str = "/api/whatsapp/webhook";
 const PHONE: &str = "106540352242922";
@@ -29,11 +35,10 @@ impl Hook {
 
     /// A deployment with this app secret, and a number with this one of its own.
     async fn with(deployment: Option<&str>, own: Option<&str>) -> Self {
-        let bench = Bench::with("enterprise", &[("WHATSAPP_APP_SECRET", deployment.unwrap_or_default())]).await;
-        Self::over(bench, own).await
+        Self::on(Bench::with("enterprise", &[("WHATSAPP_APP_SECRET", deployment.unwrap_or_default())]).await, own).await
     }
 
-    async fn over(bench: Bench, own: Option<&str>) -> Self {
+    async fn on(bench: Bench, own: Option<&str>) -> Self {
         let agent = bench.agent("", "You are a test.").await;
         let phone: PhoneNumber = serde_json::from_value(json!({ "id": PHONE })).unwrap();
         let credentials = Credentials {
@@ -68,12 +73,69 @@ impl Hook {
 }
 
 fn notification(phones: &[&str]) -> String {
-    let change = |(index, phone): (usize, &&str)| {
+    let one = |(index, phone): (usize, &&str)| {
         let message = json!({ "id": format!("wamid.{index}"), "from": "1", "type": "text", "text": { "body": "hi" } });
-        json!({ "field": "messages", "value": { "metadata": { "phone_number_id": phone }, "messages": [message] } })
+        change(phone, &[message])
     };
-    let changes: Vec<Value> = phones.iter().enumerate().map(change).collect();
+    of_changes(&phones.iter().enumerate().map(one).collect::<Vec<_>>())
+}
+
+fn change(phone: &str, messages: &[Value]) -> Value {
+    json!({ "field": "messages", "value": { "metadata": { "phone_number_id": phone }, "messages": messages } })
+}
+
+fn of_changes(changes: &[Value]) -> String {
     json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] }).to_string()
+}
+
+/// An SQS that answers when `at_once` messages wait for that, for as long as its task is kept, and what was sent to it, in
+/// order.
+async fn sqs(at_once: usize) -> (String, Arc<Mutex<Vec<Value>>>, JoinSet<()>) {
+    let (sent, barrier) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Barrier::new(at_once)));
+    let heard = Arc::clone(&sent);
+    let take = move |body: String| {
+        let (heard, barrier) = (Arc::clone(&heard), Arc::clone(&barrier));
+        async move {
+            barrier.wait().await;
+            heard.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+            "{}"
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, Router::new().fallback(take)).await.unwrap() });
+    (format!("http://{address}"), sent, serving)
+}
+
+#[tokio::test]
+async fn a_conversations_messages_are_queued_in_order_and_conversations_beside_each_other() {
+    const CONVERSATIONS: usize = 16;
+    const EACH: usize = 5;
+    let (url, sent, _serving) = sqs(CONVERSATIONS).await;
+    let variables = [
+        ("WHATSAPP_APP_SECRET", SECRET),
+        ("ORRERY_CHANNELS_QUEUE", &url),
+        ("AWS_ENDPOINT_URL_SQS", &url),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let hook = Hook::on(Bench::with("enterprise", &variables).await, None).await;
+    let message = |number: usize| {
+        let (from, text) = ((number % CONVERSATIONS).to_string(), (number / CONVERSATIONS).to_string());
+        json!({ "id": format!("wamid.{number}"), "from": from, "type": "text", "text": { "body": text } })
+    };
+    let messages: Vec<Value> = (0..CONVERSATIONS * EACH).map(message).collect();
+    assert_eq!(hook.post("", SECRET, &of_changes(&[change(PHONE, &messages)])).await.status, 200);
+    let mut texts = BTreeMap::<String, Vec<String>>::new();
+    for request in sent.lock().unwrap().iter() {
+        let incoming: Value = serde_json::from_str(request["MessageBody"].as_str().unwrap()).unwrap();
+        let text = incoming["request"]["text"].as_str().unwrap().to_owned();
+        texts.entry(request["MessageGroupId"].to_string()).or_default().push(text);
+    }
+    assert_eq!(texts.len(), CONVERSATIONS);
+    assert!(texts.values().all(|texts| *texts == ["0", "1", "2", "3", "4"]), "{texts:?}");
 }
 
 #[tokio::test]
@@ -148,7 +210,7 @@ async fn a1_a_wrong_verify_token_is_forbidden() {
 #[tokio::test]
 async fn a_table_that_is_away_is_a_503_and_the_notification_is_taken_when_it_comes_again() {
     let (bench, faults) = Bench::with_faults_and(&[("WHATSAPP_APP_SECRET", SECRET)]).await;
-    let (hook, body) = (Hook::over(bench, None).await, notification(&[PHONE]));
+    let (hook, body) = (Hook::on(bench, None).await, notification(&[PHONE]));
     for operation in ["GetItem", "TransactWriteItems"] {
         for fault in [Fault::InternalError, Fault::Throttled, Fault::Reset] {
             faults.strike(Strike {
@@ -165,4 +227,18 @@ async fn a_table_that_is_away_is_a_503_and_the_notification_is_taken_when_it_com
     }
     assert_eq!(hook.post("", SECRET, &body).await.status, 200);
     assert_eq!(hook.queued().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_functions_own_binary_answers_and_queues() {
+    let hook = Hook::new().await;
+    let binary = env!("CARGO_BIN_EXE_whatsapp-webhook");
+    let mut lambda = Lambda::start(&hook.bench, binary, &[("WHATSAPP_APP_SECRET", SECRET)]).await;
+    let (file, body) = (include_str!("../../../events/whatsapp-webhook.json"), notification(&[PHONE, PHONE]));
+    let signature = sign(&SECRET.into(), body.as_bytes());
+    for (signature, status, queued) in [(signature.as_str(), 200, 2), ("00", 401, 0)] {
+        let signature = format!("sha256={signature}");
+        let reply = lambda.invoke(&event_with(file, &[("X-Hub-Signature-256", &signature)], &body)).await;
+        assert_eq!((&reply["statusCode"], lambda.take_sent().len()), (&json!(status), queued), "{reply}");
+    }
 }

@@ -14,6 +14,9 @@ const BATCH: usize = 10;
 const WAIT: Duration = Duration::from_secs(1);
 /// The longest that a message is hidden at once. SQS takes twelve hours from its receipt on, of which work may take one.
 const LONGEST_HIDE: Duration = Duration::from_secs(11 * 60 * 60);
+/// What SQS answers to a receipt that is no longer its message's last, by the name of the older protocol too.
+const TOO_LATE: [&str; 4] =
+    ["InvalidParameterValue", "InvalidParameterValueException", "MessageNotInflight", "ReceiptHandleIsInvalid"];
 
 /// A queue of SQS. Clones share its client.
 #[derive(Clone, Debug)]
@@ -158,13 +161,21 @@ impl SqsQueue {
 
     pub(super) async fn delete(&self, receipt: &str) -> Result<(), QueueError> {
         let request = Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout: None };
-        self.call::<Anything>("DeleteMessage", &request).await.map(drop)
+        self.tell("DeleteMessage", &request).await
     }
 
     pub(super) async fn hide(&self, receipt: &str, time: Duration) -> Result<(), QueueError> {
         let visibility_timeout = Some(seconds(time.min(LONGEST_HIDE)));
         let request = Handle { queue_url: &self.url, receipt_handle: receipt, visibility_timeout };
-        self.call::<Anything>("ChangeMessageVisibility", &request).await.map(drop)
+        self.tell("ChangeMessageVisibility", &request).await
+    }
+
+    /// Nothing happens where the message is done, or was handed out to another meanwhile.
+    async fn tell(&self, operation: &str, request: &Handle<'_>) -> Result<(), QueueError> {
+        match self.call::<Anything>(operation, request).await {
+            Err(QueueError::Sqs(error)) if error.code().is_some_and(|code| TOO_LATE.contains(&code)) => Ok(()),
+            told => told.map(drop),
+        }
     }
 
     async fn call<T: DeserializeOwned>(&self, operation: &str, request: &impl Serialize) -> Result<T, QueueError> {

@@ -1,13 +1,16 @@
 //! Everything that stands sealed in the table, to be sealed anew. What is added to the table sealed is added here.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_dynamo::AttributeValue;
 
 use super::agent::agent_key;
 use super::connection::connection_key;
 use super::item::{Item, Key, SK, text};
+use super::project::project_key;
 use super::write::Write;
-use super::{AgentItem, ConnectionItem, Store, StoreError, Webhook};
+use super::{AgentItem, ConnectionItem, ProjectItem, Store, StoreError, Webhook};
 use crate::id::TenantId;
 
 /// A sealed text of the table.
@@ -62,17 +65,25 @@ impl Store {
             let scan = Scan {
                 table_name: &self.table,
                 consistent_read: true,
-                filter_expression: "sk = :connection OR sk = :agent",
+                filter_expression: "sk = :connection OR sk = :agent OR sk = :project",
                 expression_attribute_values: Item::from([
                     (":connection".to_owned(), text("CHANNEL")),
                     (":agent".to_owned(), text("AGENT")),
+                    (":project".to_owned(), text("PROJECT")),
                 ]),
                 exclusive_start_key: after,
             };
             let page: Page = self.call("Scan", &scan).await?;
             for item in page.items {
                 match item.get(SK) {
-                    Some(AttributeValue::S(sort)) if sort == "AGENT" => found.extend(of_agent(item)?),
+                    Some(AttributeValue::S(sort)) if sort == "AGENT" => {
+                        let AgentItem { id, tenant, webhooks, .. } = serde_dynamo::from_item(item)?;
+                        found.extend(of_webhooks(&agent_key(&id), &tenant, &webhooks));
+                    }
+                    Some(AttributeValue::S(sort)) if sort == "PROJECT" => {
+                        let ProjectItem { id, tenant, webhooks, .. } = serde_dynamo::from_item(item)?;
+                        found.extend(of_webhooks(&project_key(&id), &tenant, &webhooks));
+                    }
                     _ => found.push(of_connection(item)?),
                 }
             }
@@ -120,15 +131,15 @@ fn of_connection(item: Item) -> Result<SealedText, StoreError> {
     })
 }
 
-fn of_agent(item: Item) -> Result<Vec<SealedText>, StoreError> {
-    let agent: AgentItem = serde_dynamo::from_item(item)?;
+/// The secrets of the webhooks of the item under this key.
+fn of_webhooks(key: &Key, tenant: &TenantId, webhooks: &BTreeMap<String, Webhook>) -> Vec<SealedText> {
     let texts = |(id, webhook): (&String, &Webhook)| {
         let secret = webhook.sealed_secret.clone().map(|sealed| (sealed, Attribute::Secret { webhook: id.clone() }));
         let previous = webhook.previous.as_ref();
         let previous =
             previous.map(|secret| (secret.sealed.clone(), Attribute::PreviousSecret { webhook: id.clone() }));
         let purpose = webhook.purpose(id);
-        let (tenant, key) = (agent.tenant.clone(), agent_key(&agent.id));
+        let (tenant, key) = (tenant.clone(), key.clone());
         let text = move |(sealed, attribute)| SealedText {
             tenant: tenant.clone(),
             purpose: purpose.clone(),
@@ -138,5 +149,5 @@ fn of_agent(item: Item) -> Result<Vec<SealedText>, StoreError> {
         };
         secret.into_iter().chain(previous).map(text).collect::<Vec<_>>()
     };
-    Ok(agent.webhooks.iter().flat_map(texts).collect())
+    webhooks.iter().flat_map(texts).collect()
 }

@@ -227,3 +227,18 @@ async fn a_session_of_another_tenant_or_app_is_missing_and_one_in_time_over() {
     assert_eq!(stored(&store, &theirs).await, None);
     assert!(matches!(lease(&store, &begun, "x", app::ends_at(NOW, NOW)).await, AppLease::Over(_)));
 }
+
+#[tokio::test]
+async fn the_secrets_of_an_apps_receivers_are_sealed_anew_with_the_others() {
+    let store = Table::new().await;
+    let project = project();
+    assert!(store.put_project(&project).await.unwrap());
+    let (id, receiver) = webhook();
+    assert!(store.put_webhook(&project.tenant, &project.id, &id, &receiver).await.unwrap());
+    let texts = store.sealed_texts().await.unwrap();
+    let text = texts.iter().find(|text| text.tenant == project.tenant).unwrap();
+    assert_eq!((&text.purpose, text.sealed.as_str()), (&receiver.purpose(id.as_str()), "sealed"));
+    assert!(store.put_resealed(text, "anew").await.unwrap());
+    let found = store.webhooks(&project.tenant, &Home::from(&project.id)).await.unwrap();
+    assert_eq!(found[id.as_str()].sealed_secret.as_deref(), Some("anew"));
+}

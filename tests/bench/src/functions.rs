@@ -9,31 +9,79 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::figures::{Figures, NO_NOISE, NOISE_OF_TIMES, NOISE_OF_USE, median, millis, quantile};
 use crate::load::paced;
-use crate::stage::{ANSWER, Running, Stage};
+use crate::stage::{ANSWER, OK, Running, Stage};
 use crate::table::Mode;
 use crate::upstream::{PACED, Script, token};
 
-/// Each function with its event.
-const FUNCTIONS: [(&str, &str); 8] = [
-    ("health", "health"),
-    ("models", "models"),
-    ("chat-completions", "chat-completions-stream"),
-    ("webhook", "webhook"),
-    ("widget-chat", "widget-chat"),
-    ("widget-config", "widget-config"),
-    ("widget-script", "widget-script"),
-    ("mcp-server", "mcp-server"),
+/// A function, an event of its, and what its reply holds.
+#[derive(Clone, Copy)]
+struct Function {
+    name: &'static str,
+    event: &'static str,
+    reply: &'static str,
+}
+
+impl Function {
+    const fn new(name: &'static str) -> Self {
+        Self { name, event: name, reply: OK }
+    }
+
+    const fn on(self, event: &'static str) -> Self {
+        Self { event, ..self }
+    }
+
+    const fn replying(self, reply: &'static str) -> Self {
+        Self { reply, ..self }
+    }
+
+    async fn call(self, stage: &Stage, running: &mut Running) -> Outcome<()> {
+        running.call(&stage.event(self.event).await?, self.reply).await.map(drop)
+    }
+
+    /// How often it is called before it is measured. The list of models has a limit that no agent can raise: 60 a
+    /// minute.
+    fn warm_up(self) -> u32 {
+        if self.name == "models" { FEW } else { WARM_UP }
+    }
+}
+
+/// What a queue's function replies that has worked on all of a batch.
+pub(crate) const ALL_DONE: &str = r#""batchItemFailures":[]"#;
+/// The functions of the template.
+const FUNCTIONS: [Function; 20] = [
+    Function::new("health"),
+    Function::new("models"),
+    Function::new("chat-completions").on("chat-completions-stream"),
+    Function::new("webhook"),
+    Function::new("widget-chat"),
+    Function::new("widget-config"),
+    Function::new("widget-script"),
+    Function::new("mcp-server"),
+    Function::new("mcp-keys").on("mcp-keys-list"),
+    Function::new("agent-chat"),
+    Function::new("agent-webhooks").on("agent-webhooks-list"),
+    Function::new("webhook-delivery").replying(ALL_DONE),
+    Function::new("slack-install"),
+    // Who comes back with a state that is not ours.
+    Function::new("slack-oauth").replying(r#""statusCode":400"#),
+    Function::new("slack-events"),
+    Function::new("telegram-setup").on("telegram-setup-list"),
+    Function::new("telegram-webhook"),
+    Function::new("whatsapp-setup").on("whatsapp-setup-list"),
+    Function::new("whatsapp-webhook"),
+    Function::new("channel-worker").replying(ALL_DONE),
 ];
-/// Those that never ask the model.
-const WITHOUT_A_TURN: [&str; 4] = ["health", "models", "widget-config", "widget-script"];
+/// Those that call the model at once for whoever asks, with what is held to be their processor time.
+const TURNS: [&str; 4] = ["chat-completions", "webhook", "widget-chat", "mcp-server"];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
 /// How many times hello's start a function's may take: 5 ms where hello takes 2.
 const START_TO_HELLO: f64 = 2.5;
 const STARTS: u32 = 25;
 const WARM_UP: u32 = 200;
-/// The list of models has a limit that no agent can raise: 60 a minute.
 const FEW: u32 = 20;
+/// Over how many calls it is taken what they ask of the table.
+const SPENDING: u32 = 10;
 /// The length of a session's id.
 const SESSION_ID: usize = "sess_".len() + 26;
 const LARGEST_BINARY: f64 = 13.0;
@@ -45,21 +93,21 @@ const TABLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// From exec to the first question, and to the first piece of the first reply.
 pub(crate) async fn cold_starts(stage: &Stage, figures: &mut Figures) -> Outcome<()> {
-    let hello = [(HELLO, "health")];
-    let all: Vec<_> = hello.into_iter().chain(FUNCTIONS).collect();
+    let all: Vec<_> = [Function::new(HELLO).on("health")].into_iter().chain(FUNCTIONS).collect();
     let mut times = vec![(Vec::new(), Vec::new()); all.len()];
     for _ in 0..STARTS {
-        for ((name, event), (polls, replies)) in all.iter().zip(&mut times) {
-            let (mut running, polled) = stage.start(name).await?;
+        for (function, (polls, replies)) in all.iter().zip(&mut times) {
+            let event = stage.event(function.event).await?;
+            let (mut running, polled) = stage.start(function.name).await?;
             let begun = Instant::now();
-            let reply = running.call_for(&stage.event(event)?, 200).await?;
+            let reply = running.call(&event, function.reply).await?;
             let first = reply.pieces.first().ok_or("an empty reply")?.0;
             polls.push(millis(polled - running.process.begun));
             replies.push(millis(first - begun));
         }
     }
     let hello = times.first_mut().map(|(polls, _)| median(polls)).unwrap_or_default();
-    for ((name, _), (polls, replies)) in all.iter().zip(&mut times) {
+    for (Function { name, .. }, (polls, replies)) in all.iter().zip(&mut times) {
         let what = format!("{name}: exec to first poll");
         if *name == HELLO {
             figures.tell(what, median(polls), "ms");
@@ -75,13 +123,13 @@ pub(crate) async fn cold_starts(stage: &Stage, figures: &mut Figures) -> Outcome
 /// From the model's token to the Runtime API.
 pub(crate) async fn frames(stage: &Stage, figures: &mut Figures) -> Outcome<()> {
     for (name, event) in [("chat-completions", "chat-completions-stream"), ("widget-chat", "widget-chat")] {
-        let event = stage.event(event)?;
+        let event = stage.event(event).await?;
         let (mut running, _) = stage.start(name).await?;
-        warm_up(&mut running, &event, 20).await?;
+        again(&mut running, &event, 20).await?;
         stage.upstream.play(PACED);
         let (mut first, mut later) = (Vec::new(), Vec::new());
         for _ in 0..10 {
-            let reply = running.call(&event).await?;
+            let reply = running.call(&event, OK).await?;
             for (number, sent) in stage.upstream.take_sent().into_iter().enumerate() {
                 let arrived = reply.arrival(token(number).trim()).ok_or("a token is missing")?;
                 if number == 0 { &mut first } else { &mut later }.push(millis(arrived - sent));
@@ -105,10 +153,12 @@ pub(crate) async fn frames(stage: &Stage, figures: &mut Figures) -> Outcome<()> 
 
 /// Memory after some requests; sizes.
 pub(crate) async fn sizes(stage: &Stage, zips: &Path, figures: &mut Figures) -> Outcome<()> {
-    for (name, event) in FUNCTIONS {
+    for function in FUNCTIONS {
+        let (name, times) = (function.name, function.warm_up());
         let (mut running, _) = stage.start(name).await?;
-        let times = if name == "models" { FEW } else { WARM_UP };
-        warm_up(&mut running, &stage.event(event)?, times).await?;
+        for _ in 0..times {
+            function.call(stage, &mut running).await?;
+        }
         let resident = whole(running.process.resident()?) / 1024.0;
         figures.hold(format!("{name}: resident after {times} requests"), resident, "MiB", 40.0, NO_NOISE);
         let megabytes = |path: &Path| Ok::<_, std::io::Error>(whole(path.metadata()?.len()) / 1e6);
@@ -130,13 +180,11 @@ pub(crate) async fn processor_time(stage: &Stage, requests: u32, figures: &mut F
         ("widget-chat", "widget-chat", Some(0.5)),
         ("mcp-server", "mcp-server", Some(0.5)),
     ] {
-        let (kind, event) = (event, stage.event(event)?);
+        let (kind, event) = (event, stage.event(event).await?);
         let (mut running, _) = stage.start(name).await?;
-        warm_up(&mut running, &event, WARM_UP).await?;
+        again(&mut running, &event, WARM_UP).await?;
         let (metered, before) = (stage.tokens_used().await?, running.process.cpu()?);
-        for _ in 0..requests {
-            running.call(&event).await?;
-        }
+        again(&mut running, &event, requests).await?;
         let each = millis(running.process.cpu()? - before) / f64::from(requests);
         let what = if name == kind { format!("{name}: CPU per request") } else { format!("{name}: CPU per {kind}") };
         match budget {
@@ -150,40 +198,46 @@ pub(crate) async fn processor_time(stage: &Stage, requests: u32, figures: &mut F
 
 /// What each kind of request asks of the table, and what that costs.
 pub(crate) async fn table_use(stage: &Stage, figures: &mut Figures) -> Outcome<()> {
-    for (name, event) in FUNCTIONS.into_iter().skip(1) {
+    for function in FUNCTIONS.into_iter().skip(1) {
+        let name = function.name;
         let (mut running, _) = stage.start(name).await?;
-        let event = stage.event(event)?;
-        let reply = running.call(&event).await?;
-        spent_by(stage, &mut running, name, &event, figures).await?;
-        if name == "webhook" {
-            let event = in_session(&event, &reply.text())?;
-            spent_by(stage, &mut running, "webhook in a session", &event, figures).await?;
+        let event = stage.event(function.event).await?;
+        let reply = running.call(&event, function.reply).await?;
+        let mut events = Vec::new();
+        for _ in 0..=SPENDING {
+            events.push(stage.event(function.event).await?);
         }
-        if !WITHOUT_A_TURN.contains(&name) {
+        spent_by(stage, &mut running, name, (&events, function.reply), figures).await?;
+        if name == "webhook" {
+            let events = vec![in_session(&event, &reply.text())?; events.len()];
+            spent_by(stage, &mut running, "webhook in a session", (&events, OK), figures).await?;
+        }
+        if TURNS.contains(&name) {
             sequential_calls(stage, &mut running, name, &event, figures).await?;
         }
     }
     let (mut running, _) = stage.start("webhook").await?;
-    let stranger: Arc<str> = stage.event("webhook")?.replace("Bearer kpn_", "Bearer kpn_0").into();
+    let stranger: Arc<str> = stage.event("webhook").await?.replace("Bearer kpn_", "Bearer kpn_0").into();
     stage.table.answer(Mode::Counting);
-    running.call_for(&stranger, 401).await?;
+    running.call(&stranger, r#""statusCode":401"#).await?;
     tell_spent(stage, "unknown key", 1.0, figures);
     stage.table.answer(Mode::Plain);
     Ok(())
 }
 
+/// The first event warms the function up, the others are counted.
 async fn spent_by(
     stage: &Stage,
     running: &mut Running,
     what: &str,
-    event: &Arc<str>,
+    (events, holds): (&[Arc<str>], &str),
     figures: &mut Figures,
 ) -> Outcome<()> {
-    const TIMES: u32 = 10;
-    warm_up(running, event, 1).await?;
-    stage.table.answer(Mode::Counting);
-    warm_up(running, event, TIMES).await?;
-    tell_spent(stage, what, f64::from(TIMES), figures);
+    for (number, event) in events.iter().enumerate() {
+        stage.table.answer(if number == 0 { Mode::Plain } else { Mode::Counting });
+        running.call(event, holds).await?;
+    }
+    tell_spent(stage, what, f64::from(SPENDING), figures);
     stage.table.answer(Mode::Plain);
     Ok(())
 }
@@ -211,7 +265,7 @@ async fn sequential_calls(
     stage.table.answer(Mode::Late(TABLE_PAUSE));
     stage.upstream.take_asked();
     let begun = Instant::now();
-    running.call(event).await?;
+    running.call(event, OK).await?;
     let asked = stage.upstream.take_asked();
     let waited = *asked.first().ok_or("the model was not asked")? - begun;
     stage.table.answer(Mode::Plain);
@@ -229,9 +283,10 @@ fn in_session(event: &str, reply: &str) -> Outcome<Arc<str>> {
     Ok(event.to_string().into())
 }
 
-async fn warm_up(running: &mut Running, event: &Arc<str>, times: u32) -> Outcome<()> {
+/// So many times the same request.
+async fn again(running: &mut Running, event: &Arc<str>, times: u32) -> Outcome<()> {
     for _ in 0..times {
-        running.call(event).await?;
+        running.call(event, OK).await?;
     }
     Ok(())
 }
@@ -239,4 +294,18 @@ async fn warm_up(running: &mut Running, event: &Arc<str>, times: u32) -> Outcome
 #[expect(clippy::cast_precision_loss, reason = "no size or count that is measured here comes near 2^52")]
 fn whole(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_functions_of_the_template_are_measured() {
+        let template = include_str!("../../../template.yaml");
+        let mut named: Vec<_> = template.lines().filter_map(|line| line.trim().strip_prefix("Binary: ")).collect();
+        let mut measured = FUNCTIONS.map(|function| function.name);
+        (named.sort_unstable(), measured.sort_unstable());
+        assert_eq!(named, measured);
+    }
 }

@@ -1,12 +1,16 @@
-//! Measures the release binaries and holds the figures against the budgets. Everything is on the loopback; the model is
-//! a mock, the table the embedded one behind a port.
+//! Measures the release binaries and holds the figures against the budgets. Everything is on the loopback; the model,
+//! the queues and the platforms are mocks, the table is the embedded one behind a port.
 
+mod doors;
 mod figures;
 mod functions;
 mod load;
+mod people;
+mod platforms;
 mod process;
 mod runtime_api;
 mod serve;
+mod sqs;
 mod stage;
 mod table;
 mod upstream;
@@ -59,6 +63,8 @@ enum Part {
     Sizes,
     /// Processor time of functions.
     Cpu,
+    /// Channels and outbound webhooks: what platforms wait for, and what queues' functions cost.
+    Queues,
     /// Table calls and their price.
     Table,
     /// `orrery serve`.
@@ -98,6 +104,10 @@ async fn measure(arguments: &Arguments) -> Outcome<Figures> {
     }
     if wanted(Part::Cpu) {
         functions::processor_time(&stage, arguments.requests, &mut figures).await?;
+    }
+    if wanted(Part::Queues) {
+        doors::measure(&stage, &mut figures).await?;
+        serve::acknowledged(&stage.binary("orrery"), &mut figures).await?;
     }
     if wanted(Part::Table) {
         functions::table_use(&stage, &mut figures).await?;

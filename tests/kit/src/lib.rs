@@ -4,11 +4,13 @@
 mod app;
 mod faults;
 mod issuer;
+mod lambda;
 mod signed;
 
 pub use app::AppApi;
 pub use faults::{Fault, Faults, Moment, Strike};
 pub use issuer::Issuer;
+pub use lambda::Lambda;
 pub use signed::Signed;
 
 use std::collections::BTreeMap;
@@ -315,6 +317,18 @@ pub fn event(json: &str, agent: &str, key: &str) -> Request<Body> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     *request.uri_mut() = format!("{path}{query}").parse().unwrap();
     request.map(|body| Body::from(body.to_vec()))
+}
+
+/// An event file (`events/…`) with another body, and with these headers.
+#[must_use]
+pub fn event_with(json: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut event: Value = serde_json::from_str(json).unwrap();
+    for (name, value) in headers {
+        event["headers"][name] = (*value).into();
+        event["multiValueHeaders"][name] = serde_json::json!([value]);
+    }
+    event["body"] = body.into();
+    event.to_string()
 }
 
 /// The text with every generated id cut to its prefix, for snapshots.

@@ -355,7 +355,9 @@ describe("the widget", () => {
     await page.keyboard.press("Shift+Enter");
     await page.keyboard.type("two");
     await page.keyboard.press("Enter");
-    await answers(page).first().waitFor();
+    // Until it is answered whole, there is a button that stops it.
+    await page.locator("orrery-widget .answer", { hasText: "Hello" }).waitFor();
+    await page.locator("orrery-widget .halt").waitFor({ state: "hidden" });
     assert.equal(api.calls.at(-1).body.message, "one\ntwo");
     const around = [];
     for (let step = 0; step < 12; step++) {
