@@ -48,7 +48,7 @@ impl Function {
 /// What a queue's function replies that has worked on all of a batch.
 pub(crate) const ALL_DONE: &str = r#""batchItemFailures":[]"#;
 /// The functions of the template.
-const FUNCTIONS: [Function; 20] = [
+const FUNCTIONS: [Function; 27] = [
     Function::new("health"),
     Function::new("models"),
     Function::new("chat-completions").on("chat-completions-stream"),
@@ -70,9 +70,17 @@ const FUNCTIONS: [Function; 20] = [
     Function::new("whatsapp-setup").on("whatsapp-setup-list"),
     Function::new("whatsapp-webhook"),
     Function::new("channel-worker").replying(ALL_DONE),
+    Function::new("app-execute"),
+    Function::new("app-execute-stream"),
+    Function::new("app-sessions").replying(r#""statusCode":201"#),
+    // A trace that is none.
+    Function::new("app-traces").replying(r#""statusCode":404"#),
+    Function::new("app-usage"),
+    Function::new("app-webhooks").on("app-webhooks-list"),
+    Function::new("sweep").replying("null"),
 ];
 /// Those that call the model at once for whoever asks, with what is held to be their processor time.
-const TURNS: [&str; 4] = ["chat-completions", "webhook", "widget-chat", "mcp-server"];
+const TURNS: [&str; 5] = ["chat-completions", "webhook", "widget-chat", "mcp-server", "app-execute"];
 /// What the functions' start is measured against.
 const HELLO: &str = "hello";
 /// How many times hello's start a function's may take: 5 ms where hello takes 2.

@@ -12,8 +12,8 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::auth::Kind;
 use shared::clock::Clock;
-use shared::id::{AgentId, EventId, WebhookId};
-use shared::store::{DeliveryItem, DeliveryState, Receiver, Webhook};
+use shared::id::{AgentId, EventId, ProjectId, WebhookId};
+use shared::store::{DeliveryItem, DeliveryState, Receiver, TenantItem, Webhook};
 use shared::webhook::{Attempt, Task};
 use testkit::{Bench, Signed};
 
@@ -56,6 +56,8 @@ pub(crate) struct Stage {
     agent: AgentId,
     server_key: String,
     widget_key: String,
+    /// An app of one agent, and its key.
+    app: (ProjectId, String),
     people: People,
     /// Each waits for one delivery of a batch.
     receivers: Vec<WebhookId>,
@@ -68,6 +70,13 @@ impl Stage {
         let bench = &signed.bench;
         let agent =
             bench.agent(AGENT, "You are the support agent of a bookshop. Answer briefly and in plain words.").await;
+        let unlimited = TenantItem {
+            requests_per_minute: Some(u32::MAX),
+            requests_per_day: Some(u32::MAX),
+            ..tenant(bench).await?
+        };
+        bench.app.store().put_tenant(&unlimited).await?;
+        let app = bench.project(&[("app-agent", AGENT, "You are the support agent of a bookshop.")]).await.id;
         let platforms = Platforms::start().await?;
         let mut receivers = Vec::new();
         for _ in 0..BATCH {
@@ -80,6 +89,7 @@ impl Stage {
             platforms,
             server_key: bench.key(&agent, Kind::Server).await,
             widget_key: bench.key(&agent, Kind::Widget).await,
+            app: (app.clone(), bench.app_key(&app).await),
             people: People::connect(bench, &agent).await?,
             receivers,
             binaries,
@@ -126,6 +136,9 @@ impl Stage {
             text = text.replace("ID_TOKEN", &self.id_token().await);
         }
         let key = if name.starts_with("widget") { &self.widget_key } else { &self.server_key };
+        let (app, app_key) = (self.app.0.as_app(), &self.app.1);
+        text = text.replace(&format!("app_{}", "0".repeat(26)), &app);
+        text = text.replace(&format!("sk-app-{}", "0".repeat(43)), app_key);
         Ok(text.replace(&format!("kpn_{}", "0".repeat(64)), key).into())
     }
 
@@ -239,6 +252,10 @@ impl Stage {
         let usage = self.bench().app.store().usage(&self.bench().tenant, &month).await?;
         Ok(usage.input_tokens + usage.output_tokens)
     }
+}
+
+async fn tenant(bench: &Bench) -> Outcome<TenantItem> {
+    Ok(bench.app.store().tenant(&bench.tenant).await?.ok_or("the tenant is missing")?)
 }
 
 /// Adds a receiver of events to an agent.
