@@ -153,7 +153,7 @@ async fn the_events_of_meta_are_answered_and_messages_are_queued() {
     assert_eq!(
         queued,
         [json!({
-            "platform": "whatsapp", "connection": PHONE, "event": wamid, "conversation": "16505551234",
+            "platform": "whatsapp", "connection": PHONE, "event": wamid, "conversation": "US.13491208655302741918",
             "request": { "kind": "answer", "text": "Où est la commande 7\u{a0}? 😀 @shop a/b" },
             "place": { "to": { "phone": "16505551234" }, "message": wamid }, "received_at": testkit::BEGIN,
         })]
