@@ -86,11 +86,11 @@ class Slack:
         self.server.shutdown()
         self.server.server_close()
 
+    def secrets(self):
+        return {"SLACK_CLIENT_ID": CLIENT_ID, "SLACK_CLIENT_SECRET": CLIENT_SECRET, "SLACK_SIGNING_SECRET": SIGNING_SECRET}
+
     def environment(self):
-        return {
-            "SLACK_BASE_URL": self.url, "SLACK_CLIENT_ID": CLIENT_ID, "SLACK_CLIENT_SECRET": CLIENT_SECRET,
-            "SLACK_SIGNING_SECRET": SIGNING_SECRET,
-        }
+        return {"SLACK_BASE_URL": self.url, **self.secrets()}
 
     # What a test does.
 

@@ -20,6 +20,8 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_doc
 from cloud import REGION, STACK, Deployment, Emulator, built_template, event
 from fake import Platform
 from orrery import AGENTS, Orrery, wait_for
+from receiver import Receiver
+from slack import BOT, SIGNING_SECRET, Slack
 from test_house import functions
 
 CHAT = "/api/agents/{agent_id}/v1/chat/completions"
@@ -66,6 +68,28 @@ def telegram():
 
 
 @pytest.fixture(scope="module")
+def slack():
+    fake = Slack()
+    yield fake
+    fake.stop()
+    assert fake.violations == []
+
+
+@pytest.fixture
+def receiver():
+    """Answers its first request with 500, and takes the others."""
+
+    class Recovering(Receiver):
+        def answer(self, handler):
+            handler.path = "/500" if len(self.requests) == 1 else "/ok"
+            super().answer(handler)
+
+    receiver = Recovering()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
 def issuer(tmp_path_factory):
     """A server whose ID tokens the deployment takes."""
     server = Orrery(tmp_path_factory.mktemp("issuer"), AGENTS)
@@ -75,16 +99,16 @@ def issuer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory, telegram, issuer):
+def cloud(tmp_path_factory, telegram, slack, issuer):
     folder = tmp_path_factory.mktemp("cloud")
-    emulator = Emulator(folder, TELEGRAM_BASE_URL=telegram.url)
+    emulator = Emulator(folder, TELEGRAM_BASE_URL=telegram.url, ORRERY_WEBHOOK_TARGETS="loopback")
     try:
         deployment = Deployment(emulator, built_template(folder))
         started = time.monotonic()
         keys = f"{issuer.url}/local-issuer/.well-known/jwks.json"
-        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE, OidcJwksUrl=keys)
+        deployment.deploy(OidcIssuer=ISSUER, OidcAudience=AUDIENCE, OidcJwksUrl=keys, SlackBaseUrl=slack.url)
         print(f"\nfirst deployment: {time.monotonic() - started:.1f} s")
-        deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32))
+        deployment.put_secret(ORRERY_SEALING_KEYS=secrets.token_hex(32), **slack.secrets())
         deployment.command("apply", AGENTS)
         yield deployment
     finally:
@@ -92,8 +116,16 @@ def cloud(tmp_path_factory, telegram, issuer):
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    environment = {"ORRERY_OIDC_ISSUER": ISSUER, "ORRERY_OIDC_AUDIENCE": AUDIENCE}
+def owner(cloud, issuer):
+    """The headers of a person who owns the deployment's agents."""
+    token = issuer.command("token")
+    cloud.command("tenant", "grant", token["subject"], "--issuer", ISSUER)
+    return {"Content-Type": "application/json", "Authorization": f"Bearer {token['token']}"}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory, slack):
+    environment = {"ORRERY_OIDC_ISSUER": ISSUER, "ORRERY_OIDC_AUDIENCE": AUDIENCE, **slack.environment()}
     server = Orrery(tmp_path_factory.mktemp("machine"), AGENTS, environment)
     server.start()
     yield server
@@ -251,12 +283,16 @@ def test_every_function_is_called():
     assert called == {function["name"] for function in functions().values() if function["routes"]}
 
 
-def test_what_is_written_to_a_bot_comes_in_at_the_api_and_is_answered_by_the_queues_worker(cloud, telegram, issuer):
-    token = issuer.command("token")
-    cloud.command("tenant", "grant", token["subject"], "--issuer", ISSUER)
+def messages_in(cloud, queue):
+    """How many messages a queue holds, by its name in the template."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+    asked = {"QueueUrl": cloud.resources[queue], "AttributeNames": names}
+    return sum(int(count) for count in cloud.emulator.client("sqs").get_queue_attributes(**asked)["Attributes"].values())
+
+
+def test_what_is_written_to_a_bot_comes_in_at_the_api_and_is_answered_by_the_queues_worker(cloud, telegram, owner):
     body = json.dumps({"agentId": cloud.key("echo")["agent"]["id"], "botToken": telegram.TOKEN}).encode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token['token']}"}
-    status, _, reply = cloud.call("POST", TELEGRAM_SETUP, headers, body)
+    status, _, reply = cloud.call("POST", TELEGRAM_SETUP, owner, body)
     assert status == 200, reply
     headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": telegram.webhook["secret_token"]}
     ada, chat = {"id": 5, "is_bot": False, "first_name": "Ada"}, {"id": 5, "type": "private", "first_name": "Ada"}
@@ -265,14 +301,69 @@ def test_what_is_written_to_a_bot_comes_in_at_the_api_and_is_answered_by_the_que
         update = json.dumps({"update_id": number, "message": message}).encode()
         assert cloud.call("POST", TELEGRAM, headers, update)[0] == 200
     assert [sent["text"] for sent in telegram.wait_for_sent(2, 60)] == ["You said: message 1", "You said: message 2"]
-    sqs, names = cloud.emulator.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-
-    def is_empty():
-        queue = cloud.resources["Channels"]
-        return set(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"].values()) == {"0"}
-
-    wait_for(is_empty, 20, "an empty queue")
+    wait_for(lambda: messages_in(cloud, "Channels") == 0, 20, "an empty queue")
     assert len(telegram.sent) == 2
+
+
+def test_a_slack_team_is_connected_and_its_events_are_answered_once_in_their_thread(cloud, slack, owner):
+    agent = cloud.key("echo")["agent"]["id"]
+    status, _, reply = cloud.call("GET", f"{SLACK_INSTALL}?agentId={agent}", owner)
+    assert status == 200, reply
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(json.loads(reply)["url"]).query)["state"][0]
+    back = urllib.parse.urlencode({"code": slack.grant("T0TEAM"), "state": state})
+    status, _, reply = cloud.call("GET", f"{SLACK_OAUTH}?{back}")
+    assert status == 200, reply
+    said = slack.say("C0SHOP", f"<@{BOT}> hello")
+    told = {"team_id": "T0TEAM", "api_app_id": "A0APP", "type": "event_callback", "event": {**said, "type": "app_mention"}, "event_id": "Ev1"}
+    body, at = json.dumps(told).encode(), str(int(time.time()))
+    signature = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": at, "X-Slack-Signature": f"v0={signature}"}
+    for again in ({}, {"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_timeout"}):
+        assert cloud.call("POST", SLACK, {**headers, **again}, body)[0] == 200
+    assert cloud.call("POST", SLACK, headers, body + b" ")[0] == 401
+    wait_for(lambda: slack.reactions("C0SHOP", said["ts"]) == {"white_check_mark"}, 60, "the mark of an answer")
+    wait_for(lambda: messages_in(cloud, "Channels") == 0, 20, "an empty queue")
+    assert [message["text"] for message in slack.thread("C0SHOP", said["ts"])] == ["You said: hello"]
+
+
+def test_an_event_of_the_dashboards_chat_is_delivered_by_the_attempt_after_the_one_that_fails(cloud, receiver, owner):
+    webhooks = WEBHOOKS.replace("{agent_id}", cloud.key("echo")["agent"]["id"])
+    wanted = json.dumps({"name": "crm", "targetUrl": f"{receiver.url}/events", "events": ["message_sent"]}).encode()
+    status, _, reply = cloud.call("POST", webhooks, owner, wanted)
+    assert status == 200, reply
+    made = json.loads(reply)
+    path = AGENT_CHAT.replace("{agent_id}", cloud.key("echo")["agent"]["id"])
+    status, _, reply, _ = cloud.invoke("AgentChat", event(AGENT_CHAT, "POST", path, owner, b'{"message": "Hello"}'))
+    assert status == 200 and b"event: done" in reply, reply
+
+    def delivered():
+        status, _, reply = cloud.call("GET", f"{webhooks}/{made['id']}/deliveries", owner)
+        assert status == 200, reply
+        (delivery,) = json.loads(reply)["deliveries"] or [None]
+        return delivery and delivery["status"] == "delivered" and delivery
+
+    wait_for(lambda: len(receiver.requests) == 2, 60, "two attempts")
+    delivery = wait_for(delivered, 10, "a delivery")
+    assert [attempt["statusCode"] for attempt in delivery["attempts"]] == [500, 200]
+    first, second = receiver.requests
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
+    assert json.loads(second.body)["event"] == "message_sent"
+    signature = hmac.new(made["secret"].encode(), second.body.encode(), hashlib.sha256).hexdigest()
+    assert second.headers["x-webhook-signature"] == signature
+    assert cloud.call("DELETE", f"{webhooks}/{made['id']}", owner)[0] == 200
+
+
+def test_a_message_that_cannot_be_worked_on_ends_with_the_dead_letters_and_is_sent_again_by_command(cloud):
+    urls = ["--queue-url", cloud.outputs["ChannelsQueueUrl"], "--dead-queue-url", cloud.outputs["ChannelsDeadQueueUrl"]]
+    message = {"MessageBody": "no JSON", "MessageGroupId": "conversation", "MessageDeduplicationId": "first"}
+    cloud.emulator.client("sqs").send_message(QueueUrl=cloud.resources["Channels"], **message)
+    wait_for(lambda: messages_in(cloud, "ChannelsDead") == 1, 90, "a dead letter")
+    assert messages_in(cloud, "Channels") == 0
+    (letter,) = cloud.command("queue", "list", *urls)
+    assert (letter["group"], letter["bytes"], letter["receives"]) == ("conversation", len("no JSON"), 11)
+    (replayed,) = cloud.command("queue", "replay", *urls)
+    assert replayed["messages"] == 1
+    assert (messages_in(cloud, "ChannelsDead"), messages_in(cloud, "Channels")) == (0, 1)
 
 
 def test_every_queue_is_worked_on_and_keeps_what_cannot_be(cloud):
@@ -333,47 +424,146 @@ def test_turns_and_refusals_are_written_as_metrics(cloud):
     assert (refusal["function"], refusal["kind"], refusal["Refusals"]) == ("chat-completions", "Unauthenticated", 1)
 
 
+TURNS = {
+    "BatchGetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "TENANT"],
+    "GetItem": ["SESSION"], "Query": ["SESSION"],
+    "ConditionCheckItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+    "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+    "UpdateItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+    "DeleteItem": ["IDEMPOTENCY"],
+}
+SET_UP = {
+    "BatchGetItem": ["AGENT", "BUCKET", "CHANNEL", "TENANT", "USER"],
+    "GetItem": ["AGENT", "BUCKET", "CHANNEL", "TENANT", "USER"],
+    "Query gsi1": ["AGENT", "TENANT"],
+    "PutItem": ["BUCKET", "CHANNEL", "TENANT", "USER"],
+    "UpdateItem": ["BUCKET", "CHANNEL", "TENANT", "USER"],
+    "DeleteItem": ["CHANNEL"],
+}
+# What each function may do with the table, by action and item.
 RIGHTS = {
-    "Webhook": {
-        "BatchGetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "TENANT"],
-        "GetItem": ["SESSION"], "Query": ["SESSION"],
-        "ConditionCheckItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
-        "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
-        "UpdateItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
-        "DeleteItem": ["IDEMPOTENCY"],
+    "AgentChat": {
+        **TURNS, "GetItem": ["AGENT", "SESSION", "USER"],
+        "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "OUTBOX", "SESSION", "TENANT"],
     },
-    "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
-    "WidgetConfig": {"BatchGetItem": ["AGENT", "KEY", "TENANT"]},
-    "WidgetScript": {},
+    "AgentWebhooks": {
+        "BatchGetItem": ["AGENT", "BUCKET", "USER"],
+        "GetItem": ["AGENT", "BUCKET", "USER"],
+        "Query": ["WEBHOOK"],
+        "UpdateItem": ["AGENT", "BUCKET", "WEBHOOK"],
+    },
+    "ChannelWorker": {
+        **TURNS, "GetItem": ["CHANNEL", "CONVERSATION", "REPLY", "SESSION"],
+        "PutItem": ["BUCKET", "CONVERSATION", "IDEMPOTENCY", "KEY", "REPLY", "SESSION", "TENANT"],
+    },
+    "ChatCompletions": TURNS,
+    "Health": {},
     "McpKeys": {
         "BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
         "GetItem": ["AGENT", "BUCKET", "KEY", "TENANT", "USER"],
-        "Query": ["TENANT"],
+        "Query": ["TENANT"], "Query gsi1": ["AGENT"],
         "PutItem": ["BUCKET", "KEY", "TENANT", "USER"],
         "UpdateItem": ["BUCKET", "KEY", "TENANT", "USER"],
         "DeleteItem": ["TENANT"],
     },
-    "Health": {},
+    "McpServer": TURNS,
+    "Models": {"BatchGetItem": ["AGENT", "BUCKET", "KEY", "TENANT"], "UpdateItem": ["BUCKET"]},
+    "SlackEvents": {"GetItem": ["CHANNEL"], "DeleteItem": ["CHANNEL"]},
+    "SlackInstall": {
+        "BatchGetItem": ["AGENT", "BUCKET", "TENANT", "USER"],
+        "GetItem": ["AGENT", "BUCKET", "TENANT", "USER"],
+        "Query gsi1": ["AGENT", "TENANT"],
+        "PutItem": ["BUCKET", "TENANT", "USER"],
+        "UpdateItem": ["BUCKET", "TENANT", "USER"],
+    },
+    "SlackOauth": {
+        "GetItem": ["AGENT", "CHANNEL", "TENANT"],
+        "Query gsi1": ["AGENT", "TENANT"],
+        "PutItem": ["CHANNEL", "IDEMPOTENCY"],
+    },
+    "TelegramSetup": SET_UP,
+    "TelegramWebhook": {"GetItem": ["CHANNEL"]},
+    "Webhook": TURNS,
+    "WebhookDelivery": {
+        "GetItem": ["AGENT", "OUTBOX"],
+        "Query": ["WEBHOOK"],
+        "PutItem": ["OUTBOX", "WEBHOOK"],
+        "UpdateItem": ["AGENT", "OUTBOX", "WEBHOOK"],
+        "DeleteItem": ["OUTBOX"],
+    },
+    "WhatsappSetup": SET_UP,
+    "WhatsappWebhook": {"GetItem": ["CHANNEL"]},
+    "WidgetChat": TURNS,
+    "WidgetConfig": {"BatchGetItem": ["AGENT", "KEY", "TENANT"]},
+    "WidgetScript": {},
 }
+# What these reach one by one, under several statements; a batch or a transaction is allowed by one statement.
+ONE_BY_ONE = [("AgentChat", "GetItem"), ("ChannelWorker", "GetItem"), ("ChannelWorker", "PutItem"), ("WebhookDelivery", "UpdateItem")]
+WORK = ["ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage"]
+# What a function that a queue calls may do with every queue: SAM attaches AWSLambdaSQSQueueExecutionRole to its role.
+SAM = ["DeleteMessage", "ReceiveMessage"]
+# What each function may do with the queues beside that; the others, nothing.
+QUEUES = {
+    "AgentChat": {"Deliveries": ["SendMessage"]},
+    "AgentWebhooks": {"Deliveries": ["SendMessage"]},
+    "ChannelWorker": {"Channels": WORK},
+    "SlackEvents": {"Channels": ["SendMessage"]},
+    "TelegramWebhook": {"Channels": ["SendMessage"]},
+    "WebhookDelivery": {"Deliveries": [*WORK, "SendMessage"]},
+    "WhatsappWebhook": {"Channels": ["SendMessage"]},
+}
+# Those that have no use for the secret: neither for a model's key nor for what seals tokens or signs events.
+WITHOUT_SECRET = ["Health", "McpKeys", "Models", "TelegramWebhook", "WidgetConfig", "WidgetScript"]
 ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
-ITEMS = ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT", "USER"]
+ITEMS = [
+    "AGENT", "BUCKET", "CHANNEL", "CONVERSATION", "IDEMPOTENCY", "KEY", "OUTBOX", "REPLY", "SESSION", "TENANT", "USER", "WEBHOOK",
+]
+
+
+def test_the_rights_of_every_function_are_known():
+    assert list(RIGHTS) == sorted(function["name"] for function in functions().values())
+
+
+class Policies:
+    """What a function's role is allowed, by the emulator's own evaluator."""
+
+    def __init__(self, cloud, function):
+        self.policies = [parse_policy_document(document) for document in cloud.policies(function)]
+
+    def allow(self, action, resource, items=()):
+        """Whether an action is allowed, with what DynamoDB tells of a request's keys."""
+        keys = {"dynamodb:leadingkeys": [f"{item}#x" for item in items]} if items else {}
+        request = EvalContext("role", "AssumedRole", "000000000000", action, resource, REGION, service_context=keys)
+        return evaluate(request, self.policies).decision == "Allow"
 
 
 @pytest.mark.parametrize("function", RIGHTS)
 def test_a_function_reaches_the_items_that_it_needs_and_no_others(cloud, function):
-    """The emulator's own evaluator, with what DynamoDB tells it of a request's keys."""
-    policies = [parse_policy_document(document) for document in cloud.policies(function)]
+    policies = Policies(cloud, function)
     table = cloud.emulator.client("dynamodb").describe_table(TableName=cloud.outputs["TableName"])["Table"]["TableArn"]
+    asked = {action: (f"dynamodb:{action}", table) for action in ACTIONS}
+    asked |= {f"{action} gsi1": (f"dynamodb:{action}", f"{table}/index/gsi1") for action in ("Query", "Scan")}
+    rights = {name: [item for item in ITEMS if policies.allow(*action, [item])] for name, action in asked.items()}
+    assert {name: items for name, items in rights.items() if items} == RIGHTS[function]
+    together = {name: items for name, items in RIGHTS[function].items() if (function, name) not in ONE_BY_ONE}
+    if RIGHTS[function].keys() >= TURNS.keys():
+        together = {**TURNS, **together}
+    for name, items in together.items():
+        assert policies.allow(*asked[name], items), f"{name} of all at once, as a batch or a transaction does"
 
-    def may(action, items):
-        keys = {"dynamodb:leadingkeys": [f"{item}#x" for item in items]}
-        request = EvalContext("role", "AssumedRole", "000000000000", f"dynamodb:{action}", table, REGION, service_context=keys)
-        return evaluate(request, policies).decision == "Allow"
 
-    rights = {action: [item for item in ITEMS if may(action, [item])] for action in ACTIONS}
-    assert {action: items for action, items in rights.items() if items} == RIGHTS[function]
-    for action, items in RIGHTS[function].items():
-        assert may(action, items), "all at once, as a batch or a transaction does"
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_reaches_the_queues_and_the_secret_that_it_needs_and_no_others(cloud, function):
+    policies, sqs = Policies(cloud, function), cloud.emulator.client("sqs")
+    is_called_by_queue = any(known["queues"] for known in functions().values() if known["name"] == function)
+    for queue in ("Channels", "ChannelsDead", "Deliveries", "DeliveriesDead"):
+        asked = {"QueueUrl": cloud.resources[queue], "AttributeNames": ["QueueArn"]}
+        arn = sqs.get_queue_attributes(**asked)["Attributes"]["QueueArn"]
+        actions = [action for action in (*WORK, "SendMessage", "PurgeQueue") if policies.allow(f"sqs:{action}", arn)]
+        assert actions == QUEUES.get(function, {}).get(queue, SAM if is_called_by_queue else []), queue
+    may_read = policies.allow("secretsmanager:GetSecretValue", cloud.outputs["SecretArn"])
+    assert may_read == (function not in WITHOUT_SECRET)
+    assert not policies.allow("secretsmanager:PutSecretValue", cloud.outputs["SecretArn"])
 
 
 def test_the_outputs_name_the_urls_to_register(cloud):
@@ -388,7 +578,7 @@ def test_the_outputs_name_the_urls_to_register(cloud):
     assert cloud.outputs["TableName"] == cloud.resources["Table"]
 
 
-def test_every_function_has_its_alarms(cloud):
+def test_every_function_and_every_queue_of_dead_letters_has_its_alarms(cloud):
     pages = cloud.emulator.client("cloudwatch").get_paginator("describe_alarms").paginate()
     alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
     watched = {
@@ -398,6 +588,9 @@ def test_every_function_has_its_alarms(cloud):
         name = cloud.resources[function["name"]]
         assert watched[name, "Errors"]["Threshold"] == watched[name, "Throttles"]["Threshold"] == 1
         assert watched[name, "Duration"]["Threshold"] == 900 * cloud.configuration(function["name"])["Timeout"]
+    for queue in ("Channels", "Deliveries"):
+        dead = watched[cloud.resources[f"{queue}Dead"].rsplit("/", 1)[1], "ApproximateNumberOfMessagesVisible"]
+        assert (dead["Namespace"], dead["Statistic"], dead["Threshold"]) == ("AWS/SQS", "Maximum", 1)
     assert (STACK, "5XXError") in watched
     assert all(alarm["AlarmActions"] == [cloud.outputs["AlarmTopicArn"]] for alarm in alarms)
 
