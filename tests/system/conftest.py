@@ -8,6 +8,7 @@ import os
 import httpx
 import pytest
 
+from apps import PROJECTS, Client
 from orrery import AGENTS, Orrery, binary
 
 
@@ -34,6 +35,27 @@ def own_orrery(tmp_path):
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def apps(tmp_path_factory):
+    """One server of apps for all tests that need nothing of their own."""
+    server = Orrery(tmp_path_factory.mktemp("apps"), PROJECTS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def team(apps):
+    """An app of three agents."""
+    return Client(apps, "team")
+
+
+@pytest.fixture(scope="session")
+def stranger(apps):
+    """Another app on the same server."""
+    return Client(apps, "other")
 
 
 @pytest.fixture

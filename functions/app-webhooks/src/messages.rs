@@ -1,6 +1,7 @@
 //! What goes over the wire. Times are as RFC 3339 writes them.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use shared::clock::{iso, iso_seconds};
 use shared::http::{ApiError, Fields, in_the_query, json_object, parameters};
 use shared::store::{AttemptItem, DeliveryItem, DeliveryState, Webhook};
@@ -42,7 +43,7 @@ impl CreateWebhookRequest {
         }
         let request = Self {
             url: fields.string("url", 1..=LONGEST_URL),
-            events: events(&mut fields).unwrap_or_default(),
+            events: events(&mut fields, &object).unwrap_or_default(),
             secret: fields.optional_string("secret", 8..=200),
             enabled: fields.optional_bool("enabled").unwrap_or(true),
         };
@@ -51,10 +52,10 @@ impl CreateWebhookRequest {
     }
 }
 
-fn events(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+fn events(fields: &mut Fields<'_>, object: &Map<String, Value>) -> Option<Vec<String>> {
     let read = |name: &str| EventKind::APP_NAMES.into_iter().find(|known| *known == name).ok_or("Invalid enum value");
     let mut names = fields.optional_strings("events", EventKind::APP_NAMES.len(), read)?;
-    if names.is_empty() {
+    if object.get("events").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         fields.wrong("events", "Array must contain at least 1 element(s)");
     }
     names.sort_unstable();
@@ -87,7 +88,7 @@ impl ChangeWebhookRequest {
         let mut fields = Fields::of(&object);
         let request = Self {
             url: fields.optional_string("url", 1..=LONGEST_URL),
-            events: events(&mut fields),
+            events: events(&mut fields, &object),
             enabled: fields.optional_bool("enabled"),
         };
         fields.finish()?;
