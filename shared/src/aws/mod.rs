@@ -14,12 +14,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 use crate::clock::Clock;
 use crate::config::Aws;
 use sign::Signer;
+
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// How long one try of a call may take.
 const TRY: Duration = Duration::from_secs(3);
@@ -97,7 +102,8 @@ enum Way {
 struct Network {
     client: reqwest::Client,
     service: Service,
-    endpoint: String,
+    /// Read once: a client that is handed text reads it with each call.
+    endpoint: Result<Url, url::ParseError>,
     signer: Option<Signer>,
     clock: Clock,
 }
@@ -108,7 +114,7 @@ impl Client {
     pub fn new(client: reqwest::Client, clock: Clock, service: Service, aws: &Aws) -> Self {
         let endpoint = service.endpoint(aws);
         let signer = Signer::new(service.name(), &endpoint, aws);
-        Self(Way::Network(Arc::new(Network { client, service, endpoint, signer, clock })))
+        Self(Way::Network(Arc::new(Network { client, service, endpoint: endpoint.parse(), signer, clock })))
     }
 
     /// A service in this process.
@@ -121,9 +127,10 @@ impl Client {
     ///
     /// # Errors
     /// Where no connection comes about.
-    pub async fn warm(&self) -> Result<(), reqwest::Error> {
+    pub async fn warm(&self) -> Result<(), TransportError> {
         if let Way::Network(network) = &self.0 {
-            network.client.get(&network.endpoint).send().await?.bytes().await?;
+            let response = network.client.get(network.endpoint()?).send().await.map_err(TransportError::broken)?;
+            response.bytes().await.map_err(TransportError::broken)?;
         }
         Ok(())
     }
@@ -167,18 +174,22 @@ impl Client {
 }
 
 impl Network {
+    fn endpoint(&self) -> Result<Url, TransportError> {
+        self.endpoint.clone().map_err(TransportError::broken)
+    }
+
     async fn call(&self, target: &str, body: Bytes) -> Result<Answer, AwsError> {
         let signer = self.signer.as_ref().ok_or(AwsError::NoCredentials)?;
         let signature = signer.sign(target, &body, self.clock.now());
         let mut request = self
             .client
-            .post(&self.endpoint)
+            .post(self.endpoint()?)
             .header(header::CONTENT_TYPE, self.service.content_type())
-            .header("x-amz-target", target)
-            .header("x-amz-date", signature.date)
+            .header(TARGET, target)
+            .header(DATE, signature.date)
             .header(header::AUTHORIZATION, signature.authorization);
         if let Some(token) = signer.token() {
-            request = request.header("x-amz-security-token", token);
+            request = request.header(SECURITY_TOKEN, token);
         }
         let response = request.body(body).send().await.map_err(TransportError::broken)?;
         let status = response.status().as_u16();

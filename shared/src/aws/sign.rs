@@ -1,7 +1,7 @@
 //! Signatures of version 4, for `POST /` with a few known headers.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
@@ -20,7 +20,7 @@ pub(super) struct Signer {
     service: &'static str,
     host: String,
     /// The key of a day, and the day.
-    key: Mutex<Option<(String, Key)>>,
+    key: Mutex<Option<(String, Arc<Key>)>>,
 }
 
 /// What is sent along.
@@ -65,32 +65,41 @@ impl Signer {
         let day = date.get(..8).unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(request.as_bytes()));
-        let signature = hex::encode(hmac::sign(&self.key(day), text.as_bytes()));
+        let signature = hexadecimal(hmac::sign(&self.key(day), text.as_bytes()).as_ref());
         let authorization =
             format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.id);
         Signature { date, authorization }
     }
 
     /// The key of a day.
-    fn key(&self, day: &str) -> Key {
+    fn key(&self, day: &str) -> Arc<Key> {
         let mut kept = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, key)) = kept.as_ref()
             && of == day
         {
-            return key.clone();
+            return Arc::clone(key);
         }
         let secret = format!("AWS4{}", self.secret.expose_secret());
         let parts = [day, &self.region, self.service, "aws4_request"];
         let key = parts.iter().fold(Key::new(HMAC_SHA256, secret.as_bytes()), |key, part| {
             Key::new(HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref())
         });
-        *kept = Some((day.to_owned(), key.clone()));
+        let key = Arc::new(key);
+        *kept = Some((day.to_owned(), Arc::clone(&key)));
         key
     }
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
+    hexadecimal(digest(&SHA256, bytes).as_ref())
+}
+
+/// As `hex::encode`, which puts the text together character by character.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = vec![0; bytes.len() * 2];
+    // The room is what is needed, and all of it is ASCII.
+    let _written = hex::encode_to_slice(bytes, &mut text);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use http::{Method, Request, Uri};
 use lambda_http::RequestExt as _;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::request::RequestContext;
 
 /// An event that is no HTTP request.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +35,10 @@ pub(super) const LARGEST_EVENT: usize = 8 * 1024 * 1024;
 
 /// Reads an event.
 pub(super) fn read(event: &[u8]) -> Result<Request<Body>, EventError> {
-    match serde_json::from_slice(event) {
-        Ok(LambdaRequest::ApiGatewayV1(event)) => first_format(event),
-        Ok(LambdaRequest::ApiGatewayV2(event)) => second_format(event),
-        Ok(_) | Err(_) => Err(EventError::Unknown),
+    if let Ok(event) = serde_json::from_slice(event) {
+        return first_format(event);
     }
+    serde_json::from_slice(event).map_err(|_| EventError::Unknown).and_then(second_format)
 }
 
 fn first_format(event: ApiGatewayProxyRequest) -> Result<Request<Body>, EventError> {

@@ -85,7 +85,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aws::Client;
+use crate::aws::{Client, TransportError};
 
 /// The table. Clones share its client.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// Where no connection comes about.
-    pub async fn warm(&self) -> Result<(), reqwest::Error> {
+    pub async fn warm(&self) -> Result<(), TransportError> {
         self.client.warm().await
     }
 
