@@ -293,7 +293,8 @@ impl Turns {
         let item = TurnItem {
             session: session.id.clone(),
             tenant: request.agent.tenant.clone(),
-            agent: progress.agent.id.clone(),
+            // The session of an agent stays with it; that of an app goes with who answers.
+            agent: of_app.as_ref().map_or(&request.agent.id, |session| &session.agent).clone(),
             app: of_app.as_ref().map(|session| session.app.clone()),
             number,
             trace: request.trace.clone(),

@@ -313,7 +313,8 @@ mod tests {
         let template = include_str!("../../../template.yaml");
         let mut named: Vec<_> = template.lines().filter_map(|line| line.trim().strip_prefix("Binary: ")).collect();
         let mut measured = FUNCTIONS.map(|function| function.name);
-        (named.sort_unstable(), measured.sort_unstable());
+        named.sort_unstable();
+        measured.sort_unstable();
         assert_eq!(named, measured);
     }
 }
