@@ -17,11 +17,13 @@ import httpx
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
+from apps import ORDER, PROJECTS
 from cloud import REGION, STACK, Deployment, Emulator, built_template, event
 from fake import Platform
-from orrery import AGENTS, Orrery, wait_for
+from orrery import AGENTS, ROOT, Orrery, wait_for
 from receiver import Receiver
 from slack import BOT, SIGNING_SECRET, Slack
+from sse import widget_events
 from test_house import functions
 
 CHAT = "/api/agents/{agent_id}/v1/chat/completions"
@@ -134,9 +136,9 @@ def machine(tmp_path_factory, slack):
 
 def masked(body):
     """A body without what differs from call to call: ids, keys, times."""
-    text = re.sub(r"\b(ag|sess|trace|chatcmpl|req|msg|wh)[_-][0-9a-z]{8,}", r"\1_…", body.decode())
-    text = re.sub(r'"(created|timestamp|durationMs|duration_ms)":("[^"]*"|\d+)', r'"\1":…', text)
-    return text
+    text = re.sub(r"\b(ag|app|sess|trace|chatcmpl|req|msg|wh)[_-][0-9a-z]{8,}", r"\1_…", body.decode())
+    times = "created|timestamp|durationMs|duration_ms|started_ms|first_token_ms|day|from|to|(?:created|expires|ended|started|updated)_at"
+    return re.sub(rf'"({times})":("[^"]*"|\d+)', r'"\1":…', text)
 
 
 class Case:
@@ -279,7 +281,7 @@ def test_a_route_that_streams_answers_its_event_as_on_one_machine(cloud, machine
 
 
 def test_every_function_is_called():
-    called = {case.function for case in [*BUFFERED.values(), *STREAMING.values()]}
+    called = {case.function for case in [*BUFFERED.values(), *STREAMING.values(), *APP_BUFFERED.values(), *APP_STREAMING.values()]}
     assert called == {function["name"] for function in functions().values() if function["routes"]}
 
 
@@ -441,7 +443,40 @@ SET_UP = {
     "DeleteItem": ["CHANNEL"],
 }
 # What each function may do with the table, by action and item.
+APP_TURNS = {
+    "BatchGetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "PROJECT", "SESSION", "TENANT"],
+    "ConditionCheckItem": ["BUCKET", "IDEMPOTENCY", "KEY", "SESSION", "TENANT"],
+    "DeleteItem": ["IDEMPOTENCY"],
+    "GetItem": ["AGENT", "BUCKET", "IDEMPOTENCY", "KEY", "PROJECT", "SESSION", "TENANT"],
+    "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "OUTBOX", "PROJECT", "SESSION", "TENANT", "TRACE"],
+    "Query": ["SESSION"],
+    "UpdateItem": ["BUCKET", "IDEMPOTENCY", "KEY", "OUTBOX", "PROJECT", "SESSION", "TENANT", "TRACE"],
+}
+APP_READS = {name: ["BUCKET", "KEY", "PROJECT", "TENANT"] for name in ("BatchGetItem", "GetItem")}
+# What the functions of apps may do with the table, by action and item.
+APP_RIGHTS = {
+    "AppExecute": APP_TURNS,
+    "AppExecuteStream": APP_TURNS,
+    "AppSessions": {
+        **{name: ["BUCKET", "IDEMPOTENCY", "KEY", "PROJECT", "SESSION", "TENANT"] for name in APP_READS},
+        "Query": ["SESSION"], "DeleteItem": ["SESSION"],
+        **{name: ["BUCKET", "IDEMPOTENCY", "OUTBOX", "SESSION"] for name in ("PutItem", "UpdateItem")},
+    },
+    "AppTraces": {
+        **{name: ["BUCKET", "KEY", "PROJECT", "SESSION", "TENANT", "TRACE"] for name in APP_READS}, "UpdateItem": ["BUCKET"],
+    },
+    "AppUsage": {**APP_READS, "Query": ["PROJECT"], "UpdateItem": ["BUCKET"]},
+    "AppWebhooks": {
+        **{name: ["BUCKET", "KEY", "PROJECT", "TENANT", "WEBHOOK"] for name in APP_READS},
+        "Query": ["WEBHOOK"], "UpdateItem": ["BUCKET", "PROJECT", "WEBHOOK"],
+    },
+    "Sweep": {
+        "GetItem": ["PROJECT", "SESSION"], "Query gsi1": ["OUTBOX"],
+        **{name: ["OUTBOX", "SESSION"] for name in ("DeleteItem", "PutItem", "UpdateItem")},
+    },
+}
 RIGHTS = {
+    **APP_RIGHTS,
     "AgentChat": {
         **TURNS, "GetItem": ["AGENT", "SESSION", "USER"],
         "PutItem": ["BUCKET", "IDEMPOTENCY", "KEY", "OUTBOX", "SESSION", "TENANT"],
@@ -485,10 +520,9 @@ RIGHTS = {
     "TelegramWebhook": {"GetItem": ["CHANNEL"]},
     "Webhook": TURNS,
     "WebhookDelivery": {
-        "GetItem": ["AGENT", "OUTBOX"],
-        "Query": ["WEBHOOK"],
+        "GetItem": ["AGENT", "OUTBOX", "PROJECT", "WEBHOOK"],
         "PutItem": ["OUTBOX", "WEBHOOK"],
-        "UpdateItem": ["AGENT", "OUTBOX", "WEBHOOK"],
+        "UpdateItem": ["AGENT", "OUTBOX", "PROJECT", "WEBHOOK"],
         "DeleteItem": ["OUTBOX"],
     },
     "WhatsappSetup": SET_UP,
@@ -505,6 +539,7 @@ SAM = ["DeleteMessage", "ReceiveMessage"]
 # What each function may do with the queues beside that; the others, nothing.
 QUEUES = {
     "AgentChat": {"Deliveries": ["SendMessage"]},
+    **{name: {"Deliveries": ["SendMessage"]} for name in ("AppExecute", "AppExecuteStream", "AppSessions", "AppWebhooks", "Sweep")},
     "AgentWebhooks": {"Deliveries": ["SendMessage"]},
     "ChannelWorker": {"Channels": WORK},
     "SlackEvents": {"Channels": ["SendMessage"]},
@@ -513,10 +548,13 @@ QUEUES = {
     "WhatsappWebhook": {"Channels": ["SendMessage"]},
 }
 # Those that have no use for the secret: neither for a model's key nor for what seals tokens or signs events.
-WITHOUT_SECRET = ["Health", "McpKeys", "Models", "TelegramWebhook", "WidgetConfig", "WidgetScript"]
+WITHOUT_SECRET = [
+    "AppSessions", "AppTraces", "AppUsage", "Health", "McpKeys", "Models", "Sweep", "TelegramWebhook", "WidgetConfig", "WidgetScript",
+]
 ACTIONS = ["BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"]
 ITEMS = [
-    "AGENT", "BUCKET", "CHANNEL", "CONVERSATION", "IDEMPOTENCY", "KEY", "OUTBOX", "REPLY", "SESSION", "TENANT", "USER", "WEBHOOK",
+    "AGENT", "BUCKET", "CHANNEL", "CONVERSATION", "IDEMPOTENCY", "KEY", "OUTBOX", "PROJECT", "REPLY", "SESSION", "TENANT",
+    "TRACE", "USER", "WEBHOOK",
 ]
 
 
@@ -564,6 +602,220 @@ def test_a_function_reaches_the_queues_and_the_secret_that_it_needs_and_no_other
     may_read = policies.allow("secretsmanager:GetSecretValue", cloud.outputs["SecretArn"])
     assert may_read == (function not in WITHOUT_SECRET)
     assert not policies.allow("secretsmanager:PutSecretValue", cloud.outputs["SecretArn"])
+
+
+APP = "/v1/apps/{app_id}"
+EXECUTE, EXECUTE_STREAM = f"{APP}/execute", f"{APP}/execute/stream"
+SESSIONS, SESSION, HISTORY = f"{APP}/sessions", f"{APP}/sessions/{{session_id}}", f"{APP}/sessions/{{session_id}}/history"
+TRACE, USAGE = f"{APP}/traces/{{trace_id}}", f"{APP}/analytics/usage"
+APP_WEBHOOKS, APP_WEBHOOK = f"{APP}/webhooks", f"{APP}/webhooks/{{webhook_id}}"
+
+
+class AppCase(Case):
+    """A request for the app of three agents that each place has, in a session where something was said."""
+
+    def __init__(self, function, route, method="POST", key="app", **options):
+        super().__init__(function, route, method, agent=None, key=key, **options)
+
+    def of(self, place):
+        names = names_of(place)
+        headers = {"Content-Type": "application/json", **self.headers}
+        if self.kind:
+            headers["Authorization"] = f"Bearer {names[self.kind]}"
+        path = self.route.replace("{proxy+}", self.rest)
+        for name, value in names.items():
+            path = path.replace(f"{{{name}}}", value)
+        return path, headers, self.query
+
+    def body_on(self, place):
+        return self.body.replace(b"SESSION", names_of(place)["session_id"].encode())
+
+    def on_machine(self, machine):
+        path, headers, query = self.of(machine)
+        body = self.body_on(machine)
+        reply = httpx.request(self.method, machine.url + path, headers=headers, params=query, content=body, timeout=30)
+        return reply.status_code, dict(reply.headers), reply.content
+
+    def by_event(self, cloud):
+        path, headers, query = self.of(cloud)
+        status, headers, body, _ = cloud.invoke(self.function, event(self.route, self.method, path, headers, self.body_on(cloud), query))
+        return status, headers, body
+
+    def by_url(self, cloud):
+        path, headers, query = self.of(cloud)
+        return cloud.call(self.method, path + (f"?{urllib.parse.urlencode(query)}" if query else ""), headers, self.body_on(cloud))
+
+    def on(self, place):
+        """The reply at either place."""
+        return self.by_event(place) if isinstance(place, Deployment) else self.on_machine(place)
+
+
+def names_of(place):
+    """What a place's app, its key, a session with one turn and the turn's trace are called there."""
+    if not hasattr(place, "names"):
+        place.command("apply", PROJECTS)
+        place.command("tenant", "plan", "enterprise")
+        key, other = (place.command("key", "create", "--app", project) for project in ("team", "other"))
+        place.names = {"app_id": key["app"]["id"], "app": key["key"], "other": other["key"], "webhook_id": "wh_none", "session_id": ""}
+        status, _, body = AppCase("AppExecute", EXECUTE, body={"message": ORDER, "metadata": {"userProfile": {"name": "John"}}}).on(place)
+        assert status == 200, body
+        place.names |= {name: json.loads(body)[name] for name in ("session_id", "trace_id")}
+    return place.names
+
+
+APP_BUFFERED = {
+    "a session": AppCase("AppSessions", SESSIONS, body={"user_id": "user_456", "metadata": {"language": "en"}}),
+    "a session of nothing": AppCase("AppSessions", SESSIONS),
+    "a session with another app's key": AppCase("AppSessions", SESSIONS, key="other", body={}),
+    "a session with two users": AppCase("AppSessions", SESSIONS, body={"user_id": "a", "metadata": {"user_id": "b"}}),
+    "a history": AppCase("AppSessions", HISTORY, "GET"),
+    "a history's last message": AppCase("AppSessions", HISTORY, "GET", query={"limit": "1"}),
+    "a history with another app's key": AppCase("AppSessions", HISTORY, "GET", key="other"),
+    "a history without a key": AppCase("AppSessions", HISTORY, "GET", key=None),
+    "a session, posted": AppCase("AppSessions", SESSION),
+    "a trace": AppCase("AppTraces", TRACE, "GET"),
+    "a trace with another app's key": AppCase("AppTraces", TRACE, "GET", key="other"),
+    "usage of no days": AppCase("AppUsage", USAGE, "GET", query={"from": "2020-01-01", "to": "2020-01-31", "group_by": "agent"}),
+    "usage by week": AppCase("AppUsage", USAGE, "GET", query={"group_by": "week"}),
+    "no webhooks": AppCase("AppWebhooks", APP_WEBHOOKS, "GET"),
+    "a webhook of nothing": AppCase("AppWebhooks", APP_WEBHOOKS, body={}),
+    "a webhook that there is not": AppCase("AppWebhooks", APP_WEBHOOK, "GET"),
+    "a webhook, posted": AppCase("AppWebhooks", APP_WEBHOOK),
+}
+
+APP_STREAMING = {
+    "execute": AppCase("AppExecute", EXECUTE, body={"message": "Hello ☀ there"}),
+    "execute in a session": AppCase("AppExecute", EXECUTE, body={"message": "/context", "session_id": "SESSION"}),
+    "execute with tools": AppCase("AppExecute", EXECUTE, body={"message": ORDER + "\n/tool broken {}\n/then\nThat is all"}),
+    "execute with a handoff": AppCase("AppExecute", EXECUTE, body={"message": '/tool handoff {"agent": "billing_agent"}\n/then\nHello'}),
+    "execute that fails": AppCase("AppExecute", EXECUTE, body={"message": "/fail"}),
+    "execute without a key": AppCase("AppExecute", EXECUTE, key=None, body={"message": "Hello"}),
+    "execute with another app's key": AppCase("AppExecute", EXECUTE, key="other", body={"message": "Hello"}),
+    "execute without a message": AppCase("AppExecute", EXECUTE, body={"message": "", "metadata": 7}),
+    "execute in no session": AppCase("AppExecute", EXECUTE, body={"message": "Hello", "session_id": "sess_invalid"}),
+    "execute, read": AppCase("AppExecute", EXECUTE, "GET"),
+    "another path of apps": AppCase("AppExecute", "/v1/{proxy+}", rest="models"),
+    "stream": AppCase("AppExecuteStream", EXECUTE_STREAM, body={"message": "Hello ☀ there"}),
+    "stream with tools": AppCase("AppExecuteStream", EXECUTE_STREAM, body={"message": ORDER + "\n/tool broken {}\n/then\nThat is all"}),
+    "stream that fails": AppCase("AppExecuteStream", EXECUTE_STREAM, body={"message": "/fail"}),
+    "stream without a key": AppCase("AppExecuteStream", EXECUTE_STREAM, key=None, body={"message": "Hello"}),
+    "stream in no session": AppCase("AppExecuteStream", EXECUTE_STREAM, body={"message": "Hello", "session_id": "sess_invalid"}),
+}
+
+
+@pytest.mark.parametrize("case", APP_BUFFERED.values(), ids=APP_BUFFERED)
+def test_a_buffered_route_of_apps_answers_at_its_url_as_on_one_machine(cloud, machine, case):
+    reply = case.by_url(cloud)
+    assert_alike(reply, case.on_machine(machine))
+    assert_alike(reply, case.by_event(cloud))
+
+
+@pytest.mark.parametrize("case", APP_STREAMING.values(), ids=APP_STREAMING)
+def test_a_route_of_apps_that_streams_answers_its_event_as_on_one_machine(cloud, machine, case):
+    assert_alike(case.by_event(cloud), case.on_machine(machine))
+
+
+@pytest.fixture
+def told(cloud):
+    """A receiver of all that the deployment's app tells."""
+    receiver = Receiver()
+    events = ["session.started", "session.ended", "conversation.escalated"]
+    status, _, body = AppCase("AppWebhooks", APP_WEBHOOKS, body={"url": receiver.url + "/ok", "events": events}).by_url(cloud)
+    assert status == 201, body
+    receiver.secret, webhook = json.loads(body)["secret"], json.loads(body)["id"]
+    yield receiver
+    deleted = AppCase("AppWebhooks", APP_WEBHOOK.replace("{webhook_id}", webhook), "DELETE")
+    path, headers, _ = deleted.of(cloud)
+    assert cloud.call("DELETE", path, headers)[0] == 200
+    receiver.close()
+
+
+def app_call(cloud, method, path, body=None, status=200):
+    """A call of a buffered endpoint of the deployment's app, by its URL."""
+    path, headers, _ = AppCase(None, APP + path, method).of(cloud)
+    got, _, reply = cloud.call(method, path, headers, json.dumps(body).encode() if body is not None else b"")
+    assert got == status, reply
+    return json.loads(reply)
+
+
+def app_execute(cloud, message, session):
+    status, _, body = AppCase("AppExecute", EXECUTE, body={"message": message, "session_id": session}).by_event(cloud)
+    assert status == 200, body
+    return json.loads(body)
+
+
+def test_a_conversation_with_an_app_is_held_told_traced_counted_and_ended(cloud, told):
+    session = app_call(cloud, "POST", "/sessions", {"user_id": "user_456"}, 201)["session_id"]
+    before = app_call(cloud, "GET", "/analytics/usage")["total"]
+    answers = [
+        app_execute(cloud, "one", session),
+        app_execute(cloud, '/tool handoff {"agent": "billing_agent"}\n/then\n/tool escalate_to_human {"summary": "help"}', session),
+    ]
+    streamed = AppCase("AppExecuteStream", EXECUTE_STREAM, body={"message": "three", "session_id": session}).by_event(cloud)
+    frames = widget_events(streamed[2].decode())
+    assert [name for name, _ in frames] == ["start", "token", "token", "token", "done"]
+    assert frames[-1][1]["agent"] == "billing_agent"
+    answers.append(frames[-1][1])
+    history = app_call(cloud, "GET", f"/sessions/{session}/history")["messages"]
+    assert [message.get("agent") for message in history] == [None, "support_agent", None, "billing_agent", None, "billing_agent"]
+    after = app_call(cloud, "GET", "/analytics/usage")["total"]
+    assert after["turns"] - before["turns"] == 3
+    for count in ("input_tokens", "output_tokens"):
+        assert after[count] - before[count] == sum(answer["usage"][count] for answer in answers)
+    trace = app_call(cloud, "GET", f"/traces/{answers[1]['trace_id']}")
+    assert trace["rounds"][0]["handoff"] == "billing_agent" and trace["escalation"]["summary"] == "help"
+    ended = app_call(cloud, "DELETE", f"/sessions/{session}")
+    assert app_call(cloud, "DELETE", f"/sessions/{session}") == ended
+    over = AppCase("AppExecute", EXECUTE, body={"message": "late", "session_id": session}).by_event(cloud)
+    assert over[0] == 400 and b"Session has ended" in over[2]
+
+    wait_for(lambda: len(told.at("/ok")) >= 3, 60, "three events")
+    assert sorted(body["event"] for body in told.events("/ok")) == ["conversation.escalated", "session.ended", "session.started"]
+    for request in told.at("/ok"):
+        assert json.loads(request.body)["data"]["session_id"] == session
+        expected = hmac.new(told.secret.encode(), request.body.encode(), hashlib.sha256).hexdigest()
+        assert request.headers["x-kore-signature"] == expected
+
+
+def test_an_app_answers_a_message_once_and_takes_no_key_that_was_revoked(cloud):
+    case = AppCase("AppExecute", EXECUTE, body={"message": "once"}, headers={"Idempotency-Key": "deployed"})
+    assert case.by_event(cloud)[2] == case.by_event(cloud)[2]
+    begun = AppCase("AppSessions", SESSIONS, body={}, headers={"Idempotency-Key": "deployed"})
+    assert begun.by_url(cloud)[2] == begun.by_event(cloud)[2]
+    key = cloud.command("key", "create", "--app", "team")
+    path, headers, _ = AppCase("AppUsage", USAGE, "GET").of(cloud)
+    headers["Authorization"] = f"Bearer {key['key']}"
+    assert cloud.call("GET", path, headers)[0] == 200
+    cloud.command("key", "revoke", key["id"])
+    assert cloud.call("GET", path, headers)[0] == 401
+
+
+def test_a_session_whose_time_is_over_is_ended_by_the_sweep_and_told(cloud, told):
+    session = app_call(cloud, "POST", "/sessions", {}, 201)["session_id"]
+    table, dynamodb = cloud.outputs["TableName"], cloud.emulator.client("dynamodb")
+    project = names_of(cloud)["app_id"].replace("app_", "proj_")
+    past = int(time.time() * 1000) - 1_000
+    for sort, changes in {
+        "SESSION": {"ends_at": {"N": str(past)}},
+        "END": {"rings_at": {"N": str(past)}, "gsi1sk": {"S": f"{past:015}#{session}"}},
+    }.items():
+        dynamodb.update_item(
+            TableName=table, Key={"pk": {"S": f"SESSION#{project}#{session}"}, "sk": {"S": sort}},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in changes),
+            ExpressionAttributeValues={f":{name}": value for name, value in changes.items()},
+            ConditionExpression="attribute_exists(pk)",
+        )
+    payload = (ROOT / "events" / "sweep.json").read_bytes()
+    for _ in range(2):
+        reply = cloud.lambdas.invoke(FunctionName=cloud.resources["Sweep"], Payload=payload)
+        assert "FunctionError" not in reply, reply["Payload"].read()
+    wait_for(lambda: len(told.at("/ok")) >= 2, 60, "two events")
+    ended = [body["data"] for body in told.events("/ok") if body["event"] == "session.ended"]
+    assert [(data["session_id"], data["reason"]) for data in ended] == [(session, "expired")]
+
+
+def test_the_outputs_name_the_url_of_apps(cloud):
+    assert cloud.outputs["AppsUrl"] == f"https://{cloud.resources['Api']}.execute-api.{REGION}.amazonaws.com/v1/v1"
 
 
 def test_the_outputs_name_the_urls_to_register(cloud):
