@@ -107,8 +107,7 @@ def test_a_session_is_created_as_documented(team, body):
     assert re.fullmatch("sess_[0-9a-z]{20,}", made["session_id"])
     assert seconds(made["expires_at"]) - seconds(made["created_at"]) == 3600
     assert abs(seconds(made["created_at"]) - time.time()) < 60
-    location = reply.headers["location"]
-    there = team.http.get(team.server.url + location, headers=team.bearer)
+    there = team.http.get(reply.url.join(reply.headers["location"]), headers=team.bearer)
     assert there.json() == {"session_id": made["session_id"], "messages": []}
 
 

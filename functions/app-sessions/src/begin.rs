@@ -98,7 +98,8 @@ async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response
         (Some(asked), Some(earlier)) => begun(app, &caller, earlier, asked).await?,
         _ => store(app, &caller, &facts, idempotency.as_ref()).await?,
     };
-    let location = format!("/v1/apps/{}/sessions/{}/history", caller.project.id.as_app(), session.id);
+    // As seen from this path, whatever stands before it.
+    let location = format!("sessions/{}/history", session.id);
     let response = CreateSessionResponse {
         created_at: iso_seconds(session.created_at),
         expires_at: iso_seconds(shared::session::app::ends_at(session.created_at, session.created_at)),

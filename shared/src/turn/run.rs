@@ -390,6 +390,11 @@ fn outbox(
     if request.listeners.is_empty() {
         return None;
     }
+    let home = (&request.agent.tenant, app::home(request));
+    if request.session.app.is_some() {
+        let events = of_app.map(|session| app::events(request, session, progress)).unwrap_or_default();
+        return request.listeners.outbox(request.trace.as_str(), home, events, now_ms);
+    }
     let session = &request.session.id;
     let mut events = Event::tool_calls(session, &progress.messages);
     match outcome {
@@ -404,10 +409,6 @@ fn outbox(
         Err(TurnFailure::Abandoned) => {}
         Err(failure) => events.push(Event::error(session, &failure.public_message())),
     }
-    if let Some(session) = of_app {
-        events.extend(app::events(request, session, progress));
-    }
-    let home = (&request.agent.tenant, app::home(request));
     request.listeners.outbox(request.trace.as_str(), home, events, now_ms)
 }
 

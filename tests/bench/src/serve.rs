@@ -28,8 +28,8 @@ const RUN: Duration = Duration::from_secs(4);
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How many people write to a bot at once, how often, and how many messages in all.
 const SENDERS: u64 = 32;
-const PAUSE: Duration = Duration::from_millis(250);
-const EVENTS: u64 = 2000;
+const PAUSE: Duration = Duration::from_millis(500);
+const EVENTS: u64 = 640;
 
 /// The server, its port, and who may call whom.
 struct Served {
