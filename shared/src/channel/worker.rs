@@ -267,7 +267,8 @@ impl Work<'_> {
                 }
                 Ok(Some(TurnEvent::ToolStarted { .. } | TurnEvent::ToolFinished { .. })) => {}
                 Ok(Some(TurnEvent::Finished(answer))) => {
-                    return Ok(Said { text: answer.text, outcome: Outcome::Answered, draft });
+                    let text = if answer.text.trim().is_empty() { words::NOTHING.to_owned() } else { answer.text };
+                    return Ok(Said { text, outcome: Outcome::Answered, draft });
                 }
                 Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft, is_begun }),
                 Ok(None) => {
@@ -321,7 +322,7 @@ impl Work<'_> {
     /// Sends what does not stand on the platform yet, and tells how that ended.
     async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<Outcome, WorkError> {
         let mut posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
-        if posts.is_empty() && said.outcome == Outcome::Answered {
+        if posts.is_empty() && !said.text.trim().is_empty() {
             posts = voice.posts(words::NOTHING);
         }
         let mut reference = said.draft.clone();
