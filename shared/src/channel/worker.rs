@@ -30,9 +30,8 @@ const FUNCTION: &str = "channel-worker";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a message waits that cannot be read, and a post that the platform may have taken.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The least that a message waits that another worker is at. One that died holds it for up to 21 seconds, and each wait
-/// counts as a receive.
-const HELD: Duration = Duration::from_secs(6);
+/// The least and the most that a message waits that another worker is at: one that died holds it for up to 21 seconds.
+const HELD: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(21));
 /// How often a post is tried that the platform may have taken.
 const TRIES: u32 = 3;
 /// How often a turn is run, which is paid for each time, before its failure is told.
@@ -87,7 +86,7 @@ pub async fn work(app: &App, received: Received) -> Worked {
     let (platform, connection) = (incoming.platform.name(), incoming.connection.as_str());
     match (Work { app, incoming: &incoming, received: &received }).run().await {
         Ok(()) => Worked::Done,
-        Err(WorkError::Busy) => Worked::Again(received.back_off().max(HELD)),
+        Err(WorkError::Busy) => Worked::Again(received.back_off().clamp(HELD.0, HELD.1)),
         Err(WorkError::Voice(VoiceError::Later(asked))) => {
             tracing::info!(platform, connection, "the platform is to be asked again later");
             Worked::Again(received.back_off().max(asked.unwrap_or_default()))
@@ -268,7 +267,8 @@ impl Work<'_> {
                 }
                 Ok(Some(TurnEvent::ToolStarted { .. } | TurnEvent::ToolFinished { .. })) => {}
                 Ok(Some(TurnEvent::Finished(answer))) => {
-                    return Ok(Said { text: answer.text, outcome: Outcome::Answered, draft });
+                    let text = if answer.text.trim().is_empty() { words::NOTHING.to_owned() } else { answer.text };
+                    return Ok(Said { text, outcome: Outcome::Answered, draft });
                 }
                 Ok(Some(TurnEvent::Failed(failure))) => return Err(WorkError::Turn { failure, draft, is_begun }),
                 Ok(None) => {
@@ -322,7 +322,7 @@ impl Work<'_> {
     /// Sends what does not stand on the platform yet, and tells how that ended.
     async fn say(&self, voice: &dyn Voice, reply: &mut ReplyItem, said: &Said) -> Result<Outcome, WorkError> {
         let mut posts = if said.text.trim().is_empty() { Vec::new() } else { voice.posts(&said.text) };
-        if posts.is_empty() && said.outcome == Outcome::Answered {
+        if posts.is_empty() && !said.text.trim().is_empty() {
             posts = voice.posts(words::NOTHING);
         }
         let mut reference = said.draft.clone();
