@@ -188,7 +188,9 @@ def hold(fake, chats, kills):
     by_message = sorted(fake.posts, key=lambda post: (post.message, post.at))
     for one, other in itertools.pairwise(by_message):
         if one.message == other.message and not one.is_lost:
-            assert any(one.at <= after and before <= other.at for before, after in kills), "twice for no reason"
+            is_killed = any(one.at <= after and before <= other.at for before, after in kills)
+            # On a machine too busy to run it, a worker stands still until its message is another's.
+            assert is_killed or other.at - one.at > HIDDEN_SECONDS, "twice for no reason"
 
 
 def tell(capsys, what, seconds, sender, fake, kills, wanted):

@@ -58,3 +58,50 @@ fn together(frames: impl Stream<Item = Frame> + Send) -> impl Stream<Item = Fram
         Some((frame, frames))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use futures::pending;
+    use tokio_stream::wrappers::UnboundedReceiverStream;
+
+    use super::*;
+
+    fn frame(number: usize) -> Frame {
+        Frame { event: None, data: number.to_string() }
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "both tasks end with the test")]
+    async fn frames_that_come_one_after_the_other_without_a_pause_are_ready_together() {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let mut frames = Box::pin(together(UnboundedReceiverStream::new(receiver)));
+        assert!(frames.next().now_or_never().is_none());
+        let sending = tokio::spawn(async move {
+            for number in 0..5 {
+                sender.send(frame(number)).unwrap();
+                // To the end of the queue, behind whoever waits for the frame.
+                let mut is_behind = false;
+                poll_fn(|context| {
+                    context.waker().wake_by_ref();
+                    if std::mem::replace(&mut is_behind, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+            pending!();
+        });
+        let reading = tokio::spawn(async move {
+            // As hyper does, who asks once more before it waits.
+            let asked_twice = poll_fn(|context| match frames.poll_next_unpin(context) {
+                Poll::Pending => frames.poll_next_unpin(context),
+                ready => ready,
+            });
+            let first = asked_twice.await;
+            first.into_iter().chain(std::iter::from_fn(|| frames.next().now_or_never().flatten())).collect::<Vec<_>>()
+        });
+        assert_eq!(reading.await.unwrap(), [frame(0), frame(1), frame(2), frame(3), frame(4)]);
+        sending.abort();
+    }
+}
