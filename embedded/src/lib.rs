@@ -2,9 +2,11 @@
 //! Nothing listens, nothing is sent.
 //!
 //! A database in memory answers on the caller's thread, which costs a third less than the way to another thread and
-//! back; one in a file waits for the disk, and for other processes, on a blocking thread.
+//! back; one in a file waits for the disk, and for other processes, on a blocking thread, one call after the other: the
+//! database takes one at a time, and threads that wait for their turn cost more than tasks that do.
 
 mod operation;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +21,10 @@ use bytes::Bytes;
 use dynoxide::{Database, DynoxideError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 use operation::{Counters, Operation};
+use tokens::Tokens;
 
 /// How long another process's hold on the file is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -62,7 +66,10 @@ pub struct EmbeddedDynamo(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    tokens: Tokens,
     place: Place,
+    /// Whose turn it is, of those who call a database in a file.
+    turn: Arc<Semaphore>,
     counters: Counters,
 }
 
@@ -88,7 +95,8 @@ impl EmbeddedDynamo {
                 (database, Place::File)
             }
         };
-        Ok(Self(Arc::new(Inner { database, place, counters: Counters::default() })))
+        let (tokens, turn, counters) = (Tokens::default(), Arc::new(Semaphore::new(1)), Counters::default());
+        Ok(Self(Arc::new(Inner { database, tokens, place, turn, counters })))
     }
 
     /// Answers a call: an operation (`DynamoDB_20120810.GetItem`) with its JSON, by an HTTP status with JSON.
@@ -100,7 +108,13 @@ impl EmbeddedDynamo {
         match self.0.place {
             Place::Memory => ready(Ok(inner.answer(&target, &body))).boxed(),
             Place::File => async move {
-                tokio::task::spawn_blocking(move || inner.answer(&target, &body)).await.map_err(io::Error::other)
+                let turn = Arc::clone(&inner.turn).acquire_owned().await.map_err(io::Error::other)?;
+                let answer = move || {
+                    let answer = inner.answer(&target, &body);
+                    drop(turn);
+                    answer
+                };
+                tokio::task::spawn_blocking(answer).await.map_err(io::Error::other)
             }
             .boxed(),
         }
@@ -140,7 +154,7 @@ impl Inner {
         let operation = target.strip_prefix(TARGET_PREFIX).and_then(Operation::from_name);
         let Some(operation) = operation else { return (400, Bytes::from_static(UNKNOWN)) };
         self.counters.count(operation);
-        match patiently(|| operation.run(&self.database, body)) {
+        match patiently(|| operation.run(&self.database, &self.tokens, body)) {
             Ok(json) => (200, json.into()),
             Err(error) => (error.status_code(), error.to_json().into()),
         }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::tokens::Tokens;
 
 macro_rules! operations {
     ($($name:ident => $method:ident,)*) => {
@@ -13,21 +16,29 @@ macro_rules! operations {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Operation {
             $($name,)*
+            TransactWriteItems,
         }
 
         impl Operation {
-            const NAMES: &[&str] = &[$(stringify!($name),)*];
+            const NAMES: &[&str] = &[$(stringify!($name),)* "TransactWriteItems"];
 
             pub(crate) fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $(stringify!($name) => Some(Self::$name),)*
+                    "TransactWriteItems" => Some(Self::TransactWriteItems),
                     _ => None,
                 }
             }
 
             /// Runs it on a request's JSON and returns the response's.
-            pub(crate) fn run(self, database: &Database, body: &[u8]) -> Result<String, DynoxideError> {
+            pub(crate) fn run(
+                self,
+                database: &Database,
+                tokens: &Tokens,
+                body: &[u8],
+            ) -> Result<String, DynoxideError> {
                 match self {
+                    Self::TransactWriteItems => transact(database, tokens, body),
                     $(Self::$name => write(&database.$method(read(body)?)?),)*
                 }
             }
@@ -49,10 +60,12 @@ operations! {
     Query => query,
     Scan => scan,
     TransactGetItems => transact_get_items,
-    TransactWriteItems => transact_write_items,
     UpdateItem => update_item,
     UpdateTimeToLive => update_time_to_live,
 }
+
+/// The longest token of a transaction, in characters.
+const LONGEST_TOKEN: usize = 36;
 
 /// Calls by operation.
 pub(crate) struct Counters([AtomicU64; Operation::NAMES.len()]);
@@ -77,6 +90,15 @@ impl Counters {
             .map(|(name, counter)| ((*name).to_owned(), counter.load(Ordering::Relaxed)))
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+}
+
+fn transact(database: &Database, tokens: &Tokens, body: &[u8]) -> Result<String, DynoxideError> {
+    let mut request: TransactWriteItemsRequest = read(body)?;
+    match request.client_request_token.take_if(|token| token.len() <= LONGEST_TOKEN) {
+        Some(token) => tokens.once(token, body, || write(&database.transact_write_items(request)?)),
+        // One that is too long is left to the database to refuse.
+        None => write(&database.transact_write_items(request)?),
     }
 }
 
