@@ -141,7 +141,13 @@ async fn streaming(router: Router, started: Started) -> Outcome {
         tokio::time::sleep(WARM_AFTER).await;
         app.warm().await;
     });
-    Ok(Runtime { api, router, tasks, clock }.run(shutdown).await?)
+    // As a task: whenever something wakes the future that a runtime blocks on, it asks the system for news first.
+    let mut serving = JoinSet::new();
+    serving.spawn(Runtime { api, router, tasks, clock }.run(shutdown));
+    match serving.join_next().await {
+        Some(ended) => Ok(ended??),
+        None => Ok(()),
+    }
 }
 
 async fn consuming(app: &App, queue: fn(&App) -> &Queue, work: Consumer) -> Outcome {
