@@ -180,6 +180,21 @@ async fn an_end_whose_reply_is_lost_is_told_once() {
 }
 
 #[tokio::test]
+async fn an_end_that_fails_is_in_nobodys_way_and_comes_later() {
+    let (api, faults) = api().await;
+    let session = begun(&api).await;
+    api.bench.wait(IDLE);
+    let operation = "TransactWriteItems".to_owned();
+    faults.strike(Strike { operation, calls: 0..1, tries: usize::MAX, fault: Fault::Reset, moment: Moment::Before });
+    assert!(sweep::sweep(&api.bench.app).await.is_err());
+    faults.heal();
+    assert_eq!((rings(&api).await, told(&api).await.len()), (0, 0));
+    api.bench.wait(MINUTE * 10);
+    sweep(&api).await;
+    assert_eq!((rings(&api).await, told(&api).await), (0, vec![session]));
+}
+
+#[tokio::test]
 async fn a_project_that_is_gone_leaves_no_alarm() {
     let (api, _) = api().await;
     begun(&api).await;
