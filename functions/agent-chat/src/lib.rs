@@ -11,9 +11,7 @@ use shared::app::App;
 use shared::auth::{AuthError, Endpoint, Vouched};
 use shared::dialect::kopern::{ErrorResponse, chat_frames};
 use shared::dialect::{self, Dialect};
-use shared::http::{
-    self, ApiError, Cors, ErrorKind, Exchange, Fields, InPath, Method, Request, StatusCode, json_object,
-};
+use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, Fields, InPath, Request, StatusCode, json_object};
 use shared::id::{AgentId, EventId, SessionId};
 use shared::model::{Message, Role};
 use shared::session::{SessionError, Wish};
@@ -107,12 +105,10 @@ impl From<AgentChatHistoryItem> for Message {
     ),
 )]
 async fn chat(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, AgentId::from(http::named(agent)), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer(&app, AgentId::from(http::named(agent)), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, agent: AgentId, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -160,12 +156,10 @@ struct EndSessionResponse {
     ),
 )]
 async fn end(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_end(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_end(&app, http::named(path), exchange).await
+    })
+    .await
 }
 
 async fn answer_end(
@@ -194,9 +188,5 @@ async fn answer_end(
 }
 
 async fn other_method(request: Request, allow: &'static str) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(allow),
-        Ok(exchange) => exchange.method_not_allowed(allow),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Any), request, allow).await
 }

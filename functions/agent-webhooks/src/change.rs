@@ -16,7 +16,7 @@ use crate::messages::{
     ChangeWebhookRequest, CreateWebhookRequest, DeleteWebhookResponse, Direction, ListWebhooksResponse,
     RotateSecretRequest, RotateSecretResponse, WebhookEntry, WebhookMade, invalid_url,
 };
-use crate::{exchange, not_found, own_agent, own_webhook};
+use crate::{DOOR, not_found, own_agent, own_webhook};
 
 /// Lists an agent's webhooks, by id: the oldest first. No secret is told.
 #[utoipa::path(
@@ -29,12 +29,7 @@ use crate::{exchange, not_found, own_agent, own_webhook};
     ),
 )]
 pub(crate) async fn list(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, http::named(agent), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_list(&app, http::named(agent), exchange).await).await
 }
 
 async fn answer_list(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -57,12 +52,7 @@ async fn answer_list(app: &App, agent: String, exchange: &mut Exchange) -> Resul
     ),
 )]
 pub(crate) async fn create(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_create(&app, http::named(agent), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_create(&app, http::named(agent), exchange).await).await
 }
 
 async fn answer_create(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -108,12 +98,7 @@ fn told(error: ManageError) -> ApiError {
     ),
 )]
 pub(crate) async fn read(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_read(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_read(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_read(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -135,12 +120,7 @@ async fn answer_read(app: &App, path: (String, String), exchange: &mut Exchange)
     ),
 )]
 pub(crate) async fn update(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_update(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_update(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_update(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -175,12 +155,7 @@ async fn answer_update(app: &App, path: (String, String), exchange: &mut Exchang
     ),
 )]
 pub(crate) async fn remove(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_remove(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_remove(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_remove(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -204,12 +179,7 @@ async fn answer_remove(app: &App, path: (String, String), exchange: &mut Exchang
     ),
 )]
 pub(crate) async fn rotate(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_rotate(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_rotate(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_rotate(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {

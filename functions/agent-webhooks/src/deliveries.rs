@@ -10,7 +10,7 @@ use shared::id::{EventId, Home};
 use shared::store::Webhook;
 
 use crate::messages::{DeliveryEntry, ListDeliveriesQuery, ListDeliveriesResponse, TestWebhookResponse};
-use crate::{exchange, own_webhook, sender};
+use crate::{DOOR, own_webhook, sender};
 
 /// Sends a `test` event to a receiver, once and at once, and tells what came back. Nothing of it is kept.
 #[utoipa::path(
@@ -24,12 +24,7 @@ use crate::{exchange, own_webhook, sender};
     ),
 )]
 pub(crate) async fn test(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_test(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_test(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_test(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -54,12 +49,7 @@ async fn answer_test(app: &App, path: (String, String), exchange: &mut Exchange)
     ),
 )]
 pub(crate) async fn list(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_list(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_list(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -94,12 +84,7 @@ pub(crate) async fn redeliver(
     path: InPath<(String, String, String)>,
     request: Request,
 ) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_redeliver(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_redeliver(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_redeliver(

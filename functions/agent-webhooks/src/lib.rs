@@ -9,7 +9,7 @@ use axum::response::Response;
 use shared::app::{App, AppError};
 use shared::auth::AuthError;
 use shared::dialect::Dialect;
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Method, Request};
+use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request};
 use shared::id::{AgentId, WebhookId};
 use shared::store::{AgentItem, Webhook};
 use shared::webhook::Deliveries;
@@ -17,6 +17,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const FUNCTION: &str = "agent-webhooks";
+/// In which shape, by which function and to which pages it is answered.
+const DOOR: (Dialect, &str, Cors) = (Dialect::Kopern, FUNCTION, Cors::Any);
 
 /// The routes of this function.
 #[must_use]
@@ -33,16 +35,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes((again.0, again.1, again.2.fallback(|request| other(request, "POST, OPTIONS"))))
 }
 
-async fn exchange(request: Request) -> Result<Exchange, Response> {
-    Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await
-}
-
 async fn other(request: Request, allow: &'static str) -> Response {
-    match exchange(request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(allow),
-        Ok(exchange) => exchange.method_not_allowed(allow),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method(DOOR, request, allow).await
 }
 
 /// The caller's agent; to anybody else, it does not exist.

@@ -19,7 +19,7 @@ use shared::session::app::{LONGEST, LONGEST_USER};
 use shared::store::{AppSessionItem, IdempotencyItem, IdempotencyState};
 use utoipa::ToSchema;
 
-use crate::{FUNCTION, let_in};
+use crate::{DOOR, FUNCTION, let_in};
 
 /// A session to be begun.
 #[derive(Debug, ToSchema)]
@@ -79,12 +79,7 @@ struct CreateSessionResponse {
     ),
 )]
 pub(crate) async fn begin(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
-    let mut exchange = match crate::exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &http::named(id), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer(&app, &http::named(id), exchange).await).await
 }
 
 async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {

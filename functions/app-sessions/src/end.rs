@@ -12,7 +12,7 @@ use shared::id::SessionId;
 use shared::project;
 use utoipa::ToSchema;
 
-use crate::own_session;
+use crate::{DOOR, own_session};
 
 /// A session that has ended.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,12 +42,7 @@ struct EndSessionResponse {
     ),
 )]
 pub(crate) async fn end(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match crate::exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer(&app, http::named(path), exchange).await).await
 }
 
 async fn answer(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {

@@ -14,7 +14,7 @@ use shared::session::Turn;
 use shared::store::TurnItem;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::own_session;
+use crate::{DOOR, own_session};
 
 /// The most messages of one answer.
 const MOST: u32 = 200;
@@ -123,12 +123,7 @@ struct HistoryMessage {
     ),
 )]
 pub(crate) async fn history(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match crate::exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer(&app, http::named(path), exchange).await).await
 }
 
 async fn answer(app: &App, path: (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {

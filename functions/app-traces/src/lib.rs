@@ -172,12 +172,10 @@ impl TraceResponse {
     ),
 )]
 async fn read(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::App, FUNCTION, Cors::None), request, async |exchange| {
+        answer(&app, http::named(path), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, (id, trace): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -195,8 +193,5 @@ async fn answer(app: &App, (id, trace): (String, String), exchange: &mut Exchang
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("GET"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::App, FUNCTION, Cors::None), request, "GET").await
 }

@@ -201,12 +201,10 @@ impl UsageResponse {
     ),
 )]
 async fn read(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &http::named(id), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::App, FUNCTION, Cors::None), request, async |exchange| {
+        answer(&app, &http::named(id), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -220,10 +218,7 @@ async fn answer(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("GET"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::App, FUNCTION, Cors::None), request, "GET").await
 }
 
 #[cfg(test)]

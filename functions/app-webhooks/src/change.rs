@@ -17,7 +17,7 @@ use crate::messages::{
     ChangeWebhookRequest, CreateWebhookRequest, DeleteWebhookResponse, ListWebhooksResponse, RotateSecretRequest,
     RotateSecretResponse, WebhookEntry, WebhookMade,
 };
-use crate::{exchange, not_found, own_app, own_webhook};
+use crate::{DOOR, not_found, own_app, own_webhook};
 
 /// Lists the app's webhooks, the oldest first. No secret is told.
 #[utoipa::path(
@@ -30,12 +30,7 @@ use crate::{exchange, not_found, own_app, own_webhook};
     ),
 )]
 pub(crate) async fn list(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, &http::named(id), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_list(&app, &http::named(id), exchange).await).await
 }
 
 async fn answer_list(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -58,12 +53,7 @@ async fn answer_list(app: &App, id: &str, exchange: &mut Exchange) -> Result<Res
     ),
 )]
 pub(crate) async fn create(State(app): State<App>, id: InPath<String>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_create(&app, &http::named(id), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_create(&app, &http::named(id), exchange).await).await
 }
 
 async fn answer_create(app: &App, id: &str, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -96,12 +86,7 @@ async fn answer_create(app: &App, id: &str, exchange: &mut Exchange) -> Result<R
     ),
 )]
 pub(crate) async fn read(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_read(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_read(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_read(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -122,12 +107,7 @@ async fn answer_read(app: &App, (id, hook): (String, String), exchange: &mut Exc
     ),
 )]
 pub(crate) async fn update(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_update(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_update(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_update(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -161,12 +141,7 @@ async fn answer_update(app: &App, (id, hook): (String, String), exchange: &mut E
     ),
 )]
 pub(crate) async fn remove(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_remove(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_remove(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_remove(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -190,12 +165,7 @@ async fn answer_remove(app: &App, (id, hook): (String, String), exchange: &mut E
     ),
 )]
 pub(crate) async fn rotate(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_rotate(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_rotate(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_rotate(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {

@@ -9,7 +9,7 @@ use shared::http::{self, ApiError, ErrorKind, Exchange, InPath, Request, StatusC
 use shared::id::{EventId, Home};
 
 use crate::messages::{DeliveryEntry, ListDeliveriesQuery, ListDeliveriesResponse, TestWebhookResponse};
-use crate::{exchange, own_webhook, sender};
+use crate::{DOOR, own_webhook, sender};
 
 /// Sends the receiver a test event (`test`) once, and tells what came back. Nothing is kept of it.
 #[utoipa::path(
@@ -22,12 +22,7 @@ use crate::{exchange, own_webhook, sender};
     ),
 )]
 pub(crate) async fn test(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_test(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_test(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_test(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -50,12 +45,7 @@ async fn answer_test(app: &App, (id, hook): (String, String), exchange: &mut Exc
     ),
 )]
 pub(crate) async fn list(State(app): State<App>, path: InPath<(String, String)>, request: Request) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_list(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_list(app: &App, (id, hook): (String, String), exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -86,12 +76,7 @@ pub(crate) async fn redeliver(
     path: InPath<(String, String, String)>,
     request: Request,
 ) -> Response {
-    let mut exchange = match exchange(request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_redeliver(&app, http::named(path), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer(DOOR, request, async |exchange| answer_redeliver(&app, http::named(path), exchange).await).await
 }
 
 async fn answer_redeliver(

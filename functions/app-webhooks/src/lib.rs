@@ -15,6 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 const FUNCTION: &str = "app-webhooks";
+/// In which shape, by which function and to which pages it is answered.
+const DOOR: (Dialect, &str, Cors) = (Dialect::App, FUNCTION, Cors::None);
 
 /// The routes of this function.
 #[must_use]
@@ -31,15 +33,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes((again.0, again.1, again.2.fallback(|request| other_method(request, "POST"))))
 }
 
-async fn exchange(request: Request) -> Result<Exchange, Response> {
-    Exchange::read(Dialect::App, FUNCTION, Cors::None, request).await
-}
-
 async fn other_method(request: Request, allow: &'static str) -> Response {
-    match exchange(request).await {
-        Ok(exchange) => exchange.method_not_allowed(allow),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method(DOOR, request, allow).await
 }
 
 /// The caller's app; their rate token is taken.

@@ -48,12 +48,10 @@ pub fn routes() -> OpenApiRouter<App> {
     ),
 )]
 async fn create(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(agent), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::OpenAi, FUNCTION, Cors::Any), request, async |exchange| {
+        answer(&app, http::named(agent), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -79,11 +77,7 @@ async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Res
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(METHODS),
-        Ok(exchange) => exchange.method_not_allowed(METHODS),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::OpenAi, FUNCTION, Cors::Any), request, METHODS).await
 }
 
 /// Every other path below `…/v1`: the same endpoint with a slash too many, a browser's preflight, or nothing of ours.

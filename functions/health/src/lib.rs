@@ -40,8 +40,5 @@ async fn health(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn method_not_allowed(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("GET"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "GET").await
 }

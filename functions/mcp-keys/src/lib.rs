@@ -14,7 +14,7 @@ use shared::app::App;
 use shared::auth::{Keyring, NewKey};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
+use shared::http::{ApiError, Cors, Exchange, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::limit::Plan;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,12 +46,10 @@ pub fn routes() -> OpenApiRouter<App> {
     ),
 )]
 async fn list(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_list(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -75,12 +73,10 @@ async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, Api
     ),
 )]
 async fn create(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_create(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_create(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_create(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -120,12 +116,10 @@ async fn answer_create(app: &App, exchange: &mut Exchange) -> Result<Response, A
     ),
 )]
 async fn rotate(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_rotate(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_rotate(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_rotate(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -150,12 +144,10 @@ async fn answer_rotate(app: &App, exchange: &mut Exchange) -> Result<Response, A
     ),
 )]
 async fn delete(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_delete(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_delete(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_delete(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -179,9 +171,5 @@ async fn keyring(
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(METHODS),
-        Ok(exchange) => exchange.method_not_allowed(METHODS),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Any), request, METHODS).await
 }

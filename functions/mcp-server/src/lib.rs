@@ -63,15 +63,11 @@ impl From<ApiError> for Failure {
 async fn receive(State(app): State<App>, request: Request) -> Response {
     let admitted = door::check(app.config(), request.headers());
     let cors = if admitted.is_ok() { Cors::Asker } else { Cors::NotAsker };
-    let mut exchange = match Exchange::read(Dialect::Mcp, FUNCTION, cors, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
+    let work = async |exchange: &mut Exchange| {
+        admitted?;
+        answer(&app, exchange).await
     };
-    let outcome = match admitted {
-        Ok(()) => answer(&app, &mut exchange).await,
-        Err(error) => Err(error),
-    };
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Mcp, FUNCTION, cors), request, work).await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {

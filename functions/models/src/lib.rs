@@ -6,7 +6,7 @@ use shared::app::App;
 use shared::auth::Endpoint;
 use shared::dialect::openai::{ErrorResponse, ModelInfo, ModelList};
 use shared::dialect::{self, Dialect};
-use shared::http::{self, ApiError, Cors, Exchange, InPath, Method, Request, StatusCode};
+use shared::http::{self, ApiError, Cors, Exchange, InPath, Request, StatusCode};
 use shared::id::AgentId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,12 +31,10 @@ pub fn routes() -> OpenApiRouter<App> {
     ),
 )]
 async fn list(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(agent), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::OpenAi, FUNCTION, Cors::Any), request, async |exchange| {
+        answer(&app, http::named(agent), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -54,9 +52,5 @@ async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Res
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::OpenAi, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, OPTIONS"),
-        Ok(exchange) => exchange.method_not_allowed("GET, OPTIONS"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::OpenAi, FUNCTION, Cors::Any), request, "GET, OPTIONS").await
 }

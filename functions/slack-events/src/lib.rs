@@ -35,12 +35,8 @@ struct ChallengeResponse {
 }
 
 async fn receive(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::None), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -94,8 +90,5 @@ async fn disconnect(app: &App, connection: &ConnectionItem, at: i64) -> Result<(
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("POST"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "POST").await
 }

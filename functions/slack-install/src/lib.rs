@@ -12,7 +12,7 @@ use shared::channel::slack::{self, connect};
 use shared::channel::{Platform, room};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, Exchange, Fields, Method, Request, StatusCode, in_the_query, parameters};
+use shared::http::{ApiError, Cors, Exchange, Fields, Request, StatusCode, in_the_query, parameters};
 use shared::id::AgentId;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -67,12 +67,8 @@ struct InstallResponse {
     ),
 )]
 async fn install(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -100,9 +96,5 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(METHODS),
-        Ok(exchange) => exchange.method_not_allowed(METHODS),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Any), request, METHODS).await
 }

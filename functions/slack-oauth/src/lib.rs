@@ -134,8 +134,5 @@ fn not_exchanged(error: SlackError) -> ApiError {
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("GET"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "GET").await
 }

@@ -42,12 +42,8 @@ struct TelegramWebhookResponse {
     ),
 )]
 async fn receive(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::None), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -85,8 +81,5 @@ fn busy(error: shared::queue::QueueError) -> ApiError {
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("POST"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "POST").await
 }

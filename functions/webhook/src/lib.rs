@@ -78,12 +78,10 @@ impl WebhookRequest {
     ),
 )]
 async fn receive(State(app): State<App>, agent: InPath<String>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, http::named(agent), &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::None), request, async |exchange| {
+        answer(&app, http::named(agent), exchange).await
+    })
+    .await
 }
 
 async fn answer(app: &App, agent: String, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -141,8 +139,5 @@ async fn check_signature(app: &App, exchange: &Exchange, caller: &Caller, named:
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("POST"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "POST").await
 }

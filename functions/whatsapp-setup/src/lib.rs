@@ -13,7 +13,7 @@ use shared::channel::whatsapp::{self, GraphApi, GraphError, VerifyToken};
 use shared::channel::{self, Platform};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, ErrorKind, Exchange, Method, Request, StatusCode};
+use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::store::ConnectionItem;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,12 +46,10 @@ pub fn routes() -> OpenApiRouter<App> {
     ),
 )]
 async fn list(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_list(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_list(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -75,12 +73,10 @@ async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, Api
     ),
 )]
 async fn connect(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_connect(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_connect(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_connect(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -163,12 +159,10 @@ async fn register(api: &GraphApi, account: &str, url: &url::Url, verify: &Verify
     ),
 )]
 async fn disconnect(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_disconnect(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Any), request, async |exchange| {
+        answer_disconnect(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_disconnect(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -236,9 +230,5 @@ fn told(error: GraphError) -> ApiError {
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight(METHODS),
-        Ok(exchange) => exchange.method_not_allowed(METHODS),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Any), request, METHODS).await
 }

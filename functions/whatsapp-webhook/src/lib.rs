@@ -80,12 +80,10 @@ impl VerificationQuery {
     ),
 )]
 async fn agree(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer_verification(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::None), request, async |exchange| {
+        answer_verification(&app, exchange).await
+    })
+    .await
 }
 
 async fn answer_verification(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -117,12 +115,8 @@ async fn answer_verification(app: &App, exchange: &mut Exchange) -> Result<Respo
     ),
 )]
 async fn receive(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::None), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -236,8 +230,5 @@ fn log_failed(failed: &FailedStatus) {
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::None, request).await {
-        Ok(exchange) => exchange.method_not_allowed("GET, POST"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::None), request, "GET, POST").await
 }

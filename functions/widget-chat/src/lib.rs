@@ -6,7 +6,7 @@ use shared::app::App;
 use shared::auth::{AuthError, Endpoint};
 use shared::dialect::Dialect;
 use shared::dialect::kopern::{ErrorResponse, widget_frames};
-use shared::http::{self, ApiError, Cors, Exchange, Fields, Method, Request, json_object};
+use shared::http::{self, ApiError, Cors, Exchange, Fields, Request, json_object};
 use shared::id::SessionId;
 use shared::model::{Message, Role};
 use shared::session::Wish;
@@ -87,12 +87,8 @@ impl From<HistoryItem> for Message {
     ),
 )]
 async fn chat(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Asker, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Asker), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -118,9 +114,5 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Asker, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("POST, OPTIONS"),
-        Ok(exchange) => exchange.method_not_allowed("POST, OPTIONS"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Asker), request, "POST, OPTIONS").await
 }

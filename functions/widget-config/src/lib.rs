@@ -8,7 +8,7 @@ use shared::app::App;
 use shared::auth::{AuthError, Endpoint};
 use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
-use shared::http::{ApiError, Cors, Exchange, Method, Request, StatusCode};
+use shared::http::{ApiError, Cors, Exchange, Request, StatusCode};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -87,12 +87,8 @@ impl From<&AgentDocument> for WidgetConfigResponse {
     ),
 )]
 async fn config(State(app): State<App>, request: Request) -> Response {
-    let mut exchange = match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Asker, request).await {
-        Ok(exchange) => exchange,
-        Err(reply) => return reply,
-    };
-    let outcome = answer(&app, &mut exchange).await;
-    exchange.reply(outcome)
+    Exchange::answer((Dialect::Kopern, FUNCTION, Cors::Asker), request, async |exchange| answer(&app, exchange).await)
+        .await
 }
 
 async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError> {
@@ -105,9 +101,5 @@ async fn answer(app: &App, exchange: &mut Exchange) -> Result<Response, ApiError
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Asker, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, OPTIONS"),
-        Ok(exchange) => exchange.method_not_allowed("GET, OPTIONS"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Asker), request, "GET, OPTIONS").await
 }

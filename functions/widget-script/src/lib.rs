@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use shared::app::App;
 use shared::dialect::Dialect;
-use shared::http::{Cors, Exchange, Method, Request, StatusCode};
+use shared::http::{Cors, Exchange, Request, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,11 +76,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 async fn other_method(request: Request) -> Response {
-    match Exchange::read(Dialect::Kopern, FUNCTION, Cors::Any, request).await {
-        Ok(exchange) if exchange.method() == Method::OPTIONS => exchange.preflight("GET, OPTIONS"),
-        Ok(exchange) => exchange.method_not_allowed("GET, OPTIONS"),
-        Err(reply) => reply,
-    }
+    Exchange::answer_other_method((Dialect::Kopern, FUNCTION, Cors::Any), request, "GET, OPTIONS").await
 }
 
 #[cfg(test)]

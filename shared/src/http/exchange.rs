@@ -90,6 +90,35 @@ pub enum Cors {
 }
 
 impl Exchange {
+    /// Answers a request by this work. The exchange is what the work reads, and what the reply carries.
+    pub async fn answer(
+        (dialect, function, cors): (Dialect, &'static str, Cors),
+        request: Request<Body>,
+        work: impl AsyncFnOnce(&mut Self) -> Result<Response, ApiError>,
+    ) -> Response {
+        match Self::read(dialect, function, cors, request).await {
+            Ok(mut exchange) => {
+                let outcome = work(&mut exchange).await;
+                exchange.reply(outcome)
+            }
+            Err(reply) => reply,
+        }
+    }
+
+    /// Answers a request with a method that the path does not take: a browser's question whether it may ask, where
+    /// browsers may, or a refusal.
+    pub async fn answer_other_method(
+        (dialect, function, cors): (Dialect, &'static str, Cors),
+        request: Request<Body>,
+        methods: &'static str,
+    ) -> Response {
+        match Self::read(dialect, function, cors, request).await {
+            Ok(exchange) if exchange.method() == Method::OPTIONS && cors != Cors::None => exchange.preflight(methods),
+            Ok(exchange) => exchange.method_not_allowed(methods),
+            Err(reply) => reply,
+        }
+    }
+
     /// Takes a request in, with its body.
     ///
     /// # Errors
