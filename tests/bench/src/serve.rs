@@ -16,7 +16,7 @@ use crate::figures::{Figures, NOISE_OF_TIMES, NOISE_OF_USE, median, millis, quan
 use crate::load::{self, Target, exchange, paced};
 use crate::people::{BOT_TOKEN, Knock, telegram_update};
 use crate::platforms::Platforms;
-use crate::process::Process;
+use crate::process::{Process, awake};
 use crate::stage::{AGENT, ANSWER};
 use crate::upstream::{PACED, Upstream};
 use crate::wire::{Wire, message};
@@ -48,6 +48,7 @@ pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()>
     let plain = Target::post(served.address, &served.path, &served.key, PLAIN);
     let stream = Target::post(served.address, &served.path, &served.key, STREAM);
     load::run(&stream, 4, WARM_UP).await?;
+    let awake = awake()?;
     for connections in CONNECTIONS {
         for (kind, target) in [("the mock directly", &direct), ("serve, plain", &plain), ("serve, SSE", &stream)] {
             let before = served.process.cpu()?;
@@ -62,6 +63,7 @@ pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()>
             }
         }
     }
+    drop(awake);
     tokens(&upstream, &direct, &stream, figures).await
 }
 
