@@ -52,7 +52,8 @@ impl Process {
 /// messages wakes through its hypervisor and with cold caches, which doubles what the same work takes, or does not: the
 /// figures of two runs could not be compared.
 pub(crate) fn awake() -> Outcome<Vec<Process>> {
-    let arguments = ["--idle", "0", "/bin/sh", "-c", "while :; do :; done"];
+    // Within a bound, should nobody be left to end it.
+    let arguments = ["--idle", "0", "/bin/sh", "-c", "ulimit -t 600; while :; do :; done"];
     let processors = std::thread::available_parallelism()?;
     (0..processors.get()).map(|_| Process::start(Path::new("/usr/bin/chrt"), &arguments, &[], Stdio::null())).collect()
 }
