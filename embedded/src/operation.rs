@@ -8,7 +8,7 @@ use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, content};
 
 macro_rules! operations {
     ($($name:ident => $method:ident,)*) => {
@@ -96,7 +96,10 @@ impl Counters {
 fn transact(database: &Database, tokens: &Tokens, body: &[u8]) -> Result<String, DynoxideError> {
     let mut request: TransactWriteItemsRequest = read(body)?;
     match request.client_request_token.take_if(|token| token.len() <= LONGEST_TOKEN) {
-        Some(token) => tokens.once(token, body, || write(&database.transact_write_items(request)?)),
+        Some(token) => {
+            let content = content(&request.transact_items)?;
+            tokens.once(token, content, || write(&database.transact_write_items(request)?))
+        }
         // One that is too long is left to the database to refuse.
         None => write(&database.transact_write_items(request)?),
     }

@@ -9,12 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dynoxide::DynoxideError;
-use serde_json::Value;
+use serde::Serialize;
 
 /// How long a token is known.
 const KNOWN: Duration = Duration::from_secs(10 * 60);
-/// What an answer to a repeated transaction does not depend on.
-const NOT_COMPARED: [&str; 3] = ["ClientRequestToken", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"];
 
 /// The tokens of transactions that were carried out.
 #[derive(Default)]
@@ -29,15 +27,14 @@ struct Known {
 }
 
 impl Tokens {
-    /// Runs a transaction, unless one of this token was carried out: then that one's answer is given. Of two at once,
-    /// one waits for the other.
+    /// Runs a transaction with this [`content`], unless one of this token was carried out: then that one's answer is
+    /// given. Of two at once, one waits for the other.
     pub(crate) fn once(
         &self,
         token: String,
-        body: &[u8],
+        content: u64,
         run: impl FnOnce() -> Result<String, DynoxideError>,
     ) -> Result<String, DynoxideError> {
-        let content = content(body);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.forget(KNOWN);
         match known.answers.get(&token) {
@@ -64,30 +61,37 @@ impl Known {
     }
 }
 
-/// The transaction itself, in whatever order its parts are written.
-fn content(body: &[u8]) -> u64 {
-    // What cannot be read is refused by the database.
-    let mut content: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Value::Object(parts) = &mut content {
-        parts.retain(|name, _| !NOT_COMPARED.contains(&name.as_str()));
-    }
+/// What a transaction writes, hashed: the same in whatever order its maps are.
+pub(crate) fn content(writes: &impl Serialize) -> Result<u64, DynoxideError> {
+    let writes = serde_json::to_value(writes).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
     let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    hasher.finish()
+    writes.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]
 mod tests {
+    use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
+
     use super::*;
 
     #[test]
     fn what_comes_again_is_answered_and_something_else_is_refused() {
         let tokens = Tokens::default();
-        let run = |body: &str| tokens.once("token".to_owned(), body.as_bytes(), || Ok(body.to_owned()));
-        let first = r#"{"ClientRequestToken":"token","TransactItems":[{"Put":{"TableName":"t","Item":{}}}]}"#;
-        assert_eq!(run(first).unwrap(), first);
-        let other_order = r#"{"ReturnConsumedCapacity":"TOTAL","TransactItems":[{"Put":{"Item":{},"TableName":"t"}}]}"#;
-        assert_eq!(run(other_order).unwrap(), first);
+        let run = |body: &str| {
+            let request: TransactWriteItemsRequest = serde_json::from_str(body).unwrap();
+            tokens.once("token".to_owned(), content(&request.transact_items).unwrap(), || Ok(body.to_owned()))
+        };
+        let item = r#"{"a":{"S":"1"},"b":{"S":"2"},"c":{"S":"3"}}"#;
+        let first = format!(
+            r#"{{"ClientRequestToken":"token","TransactItems":[{{"Put":{{"TableName":"t","Item":{item}}}}}]}}"#
+        );
+        assert_eq!(run(&first).unwrap(), first);
+        let item = r#"{"c":{"S":"3"},"b":{"S":"2"},"a":{"S":"1"}}"#;
+        let other_order = format!(
+            r#"{{"ReturnConsumedCapacity":"TOTAL","TransactItems":[{{"Put":{{"Item":{item},"TableName":"t"}}}}]}}"#
+        );
+        assert_eq!(run(&other_order).unwrap(), first);
         let other = r#"{"TransactItems":[]}"#;
         assert!(matches!(run(other), Err(DynoxideError::IdempotentParameterMismatchException(_))));
     }
@@ -96,8 +100,8 @@ mod tests {
     fn what_failed_is_tried_again_and_what_is_old_is_forgotten() {
         let tokens = Tokens::default();
         let failed = || Err(DynoxideError::InternalServerError("locked".to_owned()));
-        assert!(tokens.once("token".to_owned(), b"{}", failed).is_err());
-        assert_eq!(tokens.once("token".to_owned(), b"{}", || Ok("done".to_owned())).unwrap(), "done");
+        assert!(tokens.once("token".to_owned(), 1, failed).is_err());
+        assert_eq!(tokens.once("token".to_owned(), 1, || Ok("done".to_owned())).unwrap(), "done");
         let mut known = tokens.0.lock().unwrap();
         known.forget(KNOWN);
         assert_eq!(known.answers.len(), 1);
