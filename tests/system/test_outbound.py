@@ -298,6 +298,8 @@ def test_kill_9_at_random_points_loses_no_event(desk, capsys):
 
     with concurrent.futures.ThreadPoolExecutor(13) as pool:
         talks = [pool.submit(talk) for _ in range(12)]
+        # A redelivery needs what was delivered once.
+        wait_for(lambda: receiver.at("/mixed"), 60, "a first event")
         for point in sorted(dice.sample(range(TURNS // 20, TURNS), 7)):
             wait_for(lambda: len(finished) >= point, 60, f"{point} turns")
             asked = pool.submit(redeliver)
