@@ -48,14 +48,52 @@ impl Process {
     }
 }
 
-/// Keeps the processors awake for as long as it is held, by work that gives way to all other. One that sleeps between two
-/// messages wakes through its hypervisor and with cold caches, which doubles what the same work takes, or does not: the
-/// figures of two runs could not be compared.
-pub(crate) fn awake() -> Outcome<Vec<Process>> {
-    // Within a bound, should nobody be left to end it.
-    let arguments = ["--idle", "0", "/bin/sh", "-c", "ulimit -t 600; while :; do :; done"];
-    let processors = std::thread::available_parallelism()?;
-    (0..processors.get()).map(|_| Process::start(Path::new("/usr/bin/chrt"), &arguments, &[], Stdio::null())).collect()
+/// Everything that is measured and what it talks to, on one processor that does not sleep, for as long as this is held.
+///
+/// On a virtual machine a message to another processor, and one to a processor that sleeps, goes by way of the
+/// hypervisor, which takes several times what Linux takes for the same message, or does not: the figures of two runs
+/// could not be compared.
+pub(crate) struct OneProcessor {
+    pids: Vec<u32>,
+    /// The processors that they may use otherwise.
+    all: String,
+    /// What keeps this one awake: work that gives way to all other.
+    _idler: Process,
+}
+
+impl OneProcessor {
+    /// Moves this process there, with those that it starts from now on, and these.
+    pub(crate) fn hold(others: &[&Process]) -> Outcome<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let all =
+            status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).ok_or("no list of processors")?;
+        let last = all.trim().rsplit([',', '-']).next().unwrap_or_default();
+        let pids: Vec<_> = others.iter().map(|process| process.child.id()).chain([std::process::id()]).collect();
+        pin(&pids, last)?;
+        // Within a bound, should nobody be left to end it.
+        let arguments = ["--idle", "0", "/bin/sh", "-c", "ulimit -t 600; while :; do :; done"];
+        let idler = Process::start(Path::new("/usr/bin/chrt"), &arguments, &[], Stdio::null())?;
+        Ok(Self { pids, all: all.trim().to_owned(), _idler: idler })
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        // Others may have ended by now.
+        let _back = pin(&self.pids, &self.all);
+    }
+}
+
+/// Lets all threads of these processes run on these processors alone, and what they start from now on.
+fn pin(pids: &[u32], processors: &str) -> Outcome<()> {
+    for pid in pids {
+        let arguments = ["--all-tasks", "--cpu-list", "--pid", processors, &pid.to_string()];
+        let pinned = Command::new("/usr/bin/taskset").args(arguments).stdout(Stdio::null()).status()?;
+        if !pinned.success() {
+            return Err("taskset cannot pin a process".into());
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Process {

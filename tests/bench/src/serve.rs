@@ -16,7 +16,7 @@ use crate::figures::{Figures, NOISE_OF_TIMES, NOISE_OF_USE, median, millis, quan
 use crate::load::{self, Target, exchange, paced};
 use crate::people::{BOT_TOKEN, Knock, telegram_update};
 use crate::platforms::Platforms;
-use crate::process::{Process, awake};
+use crate::process::{OneProcessor, Process};
 use crate::stage::{AGENT, ANSWER};
 use crate::upstream::{PACED, Upstream};
 use crate::wire::{Wire, message};
@@ -48,7 +48,6 @@ pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()>
     let plain = Target::post(served.address, &served.path, &served.key, PLAIN);
     let stream = Target::post(served.address, &served.path, &served.key, STREAM);
     load::run(&stream, 4, WARM_UP).await?;
-    let awake = awake()?;
     for connections in CONNECTIONS {
         for (kind, target) in [("the mock directly", &direct), ("serve, plain", &plain), ("serve, SSE", &stream)] {
             let before = served.process.cpu()?;
@@ -59,12 +58,28 @@ pub(crate) async fn measure(binary: &Path, figures: &mut Figures) -> Outcome<()>
             figures.tell(format!("{what}: latency, middle"), done.middle(), "ms");
             figures.tell(format!("{what}: latency, 99 of 100"), done.slow(), "ms");
             if target.address == served.address {
-                figures.hold(format!("{what}: CPU per request"), each, "ms", 1.0, NOISE_OF_USE);
+                figures.tell(format!("{what}: CPU per request, across processors"), each, "ms");
             }
         }
     }
-    drop(awake);
-    tokens(&upstream, &direct, &stream, figures).await
+    tokens(&upstream, &direct, &stream, figures).await?;
+    upstream.play(ANSWER);
+    let _one = OneProcessor::hold(&[&served.process])?;
+    for connections in CONNECTIONS {
+        for (kind, target) in [("plain", &plain), ("SSE", &stream)] {
+            let before = served.process.cpu()?;
+            let done = load::run(target, connections, RUN).await?;
+            let each = millis(served.process.cpu()? - before) / done.count();
+            figures.hold(
+                format!("serve, {kind}, {connections} at once: CPU per request"),
+                each,
+                "ms",
+                1.0,
+                NOISE_OF_USE,
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What is added to the time of the first token and of each later one.

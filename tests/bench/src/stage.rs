@@ -59,8 +59,8 @@ pub(crate) struct Stage {
     /// An app of one agent, and its key.
     app: (ProjectId, String),
     people: People,
-    /// Each waits for one delivery of a batch.
-    receivers: Vec<WebhookId>,
+    /// Another agent, and its receivers: each waits for one delivery of a batch.
+    telling: (AgentId, Vec<WebhookId>),
     number: AtomicU64,
 }
 
@@ -78,9 +78,10 @@ impl Stage {
         bench.app.store().put_tenant(&unlimited).await?;
         let app = bench.project(&[("app-agent", AGENT, "You are the support agent of a bookshop.")]).await.id;
         let platforms = Platforms::start().await?;
+        let telling = bench.agent(AGENT, "You are the support agent of a bookshop.").await;
         let mut receivers = Vec::new();
         for _ in 0..BATCH {
-            receivers.push(receiver(bench, &agent, &format!("{}/receiver", platforms.url())).await?);
+            receivers.push(receiver(bench, &telling, &format!("{}/receiver", platforms.url())).await?);
         }
         Ok(Self {
             table: Table::start(bench.database.clone()).await?,
@@ -91,7 +92,7 @@ impl Stage {
             widget_key: bench.key(&agent, Kind::Widget).await,
             app: (app.clone(), bench.app_key(&app).await),
             people: People::connect(bench, &agent).await?,
-            receivers,
+            telling: (telling, receivers),
             binaries,
             events,
             signed,
@@ -170,11 +171,12 @@ impl Stage {
     async fn deliveries(&self) -> Outcome<Vec<String>> {
         let now = Clock::system().now_ms();
         let mut bodies = Vec::new();
-        for webhook in &self.receivers {
+        let (agent, receivers) = &self.telling;
+        for webhook in receivers {
             let delivery = DeliveryItem {
                 event: EventId::generate(),
                 tenant: self.bench().tenant.clone(),
-                home: (&self.agent).into(),
+                home: agent.into(),
                 webhook: webhook.clone(),
                 name: "message_sent".to_owned(),
                 body: json!({ "event": "message_sent", "data": { "response": "It is on its way." } }).to_string(),
