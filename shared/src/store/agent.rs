@@ -170,7 +170,7 @@ impl Store {
         for (name, value) in sets {
             write = write.name(format!("#{name}"), name).value(format!(":{name}"), value);
         }
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// An agent of a tenant.
@@ -197,7 +197,7 @@ impl Store {
     pub async fn delete_agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<bool, StoreError> {
         let write =
             Write::delete(&agent_key(agent)).condition("tenant = :tenant").value(":tenant", text(tenant.as_str()));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// The webhooks of an agent or an app; none where it is gone.
@@ -227,7 +227,7 @@ impl Store {
             .condition("tenant = :tenant AND size(webhooks) < :most")
             .value(":value", serde_dynamo::to_attribute_value(webhook)?)
             .value(":most", number(MOST_WEBHOOKS));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// Puts a webhook in the place of what it was at `before`, its `updated_at`; `false` where it is not that any more.
@@ -246,7 +246,7 @@ impl Store {
             .condition("tenant = :tenant AND webhooks.#id.updated_at = :before")
             .value(":value", serde_dynamo::to_attribute_value(webhook)?)
             .value(":before", number(before));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// Switches a receiver off and stores what tells of it, in one transaction; `false` where it is switched off
@@ -290,7 +290,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let write = webhook_update(tenant, &home.into(), id, "REMOVE webhooks.#id")
             .condition("tenant = :tenant AND attribute_exists(webhooks.#id)");
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 }
 

@@ -228,10 +228,10 @@ impl Store {
             .value(":now", number(now_ms))
             .telling_new()
             .telling_refusal();
-        let found: AppSessionItem = match self.write(&write).await? {
-            Written::Done(session) => return Ok(AppLease::Held(Box::new(serde_dynamo::from_item(session)?))),
+        let found: AppSessionItem = match self.write_telling(&write).await? {
+            Written::Done(session) => return Ok(AppLease::Held(Box::new(session))),
             Written::Refused(None) => return Ok(AppLease::Missing),
-            Written::Refused(Some(found)) => serde_dynamo::from_item(found)?,
+            Written::Refused(Some(found)) => found,
         };
         Ok(match &found {
             found if found.tenant != *tenant || found.expires_at <= now_ms => AppLease::Missing,

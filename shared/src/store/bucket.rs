@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::item::{Item, Key, TTL, number, ttl};
+use super::item::{Key, TTL, number, ttl};
 use super::write::{Write, Written};
 use super::{Store, StoreError};
 
@@ -68,17 +68,10 @@ impl Store {
                 .value(":most", number(at_most))
                 .value(":ttl", ttl(at_most.saturating_add(by) / 1000)),
         };
-        match self.write(&write.name("#ttl", TTL).telling_changed().telling_refusal()).await? {
-            Written::Done(changed) => full_at(changed).map(|full_at| BucketTake::Taken(full_at.unwrap_or_default())),
-            Written::Refused(found) => full_at(found.unwrap_or_default()).map(BucketTake::Changed),
-        }
-    }
-}
-
-fn full_at(item: Item) -> Result<Option<i64>, StoreError> {
-    if item.contains_key("full_at") {
-        Ok(Some(serde_dynamo::from_item::<_, BucketItem>(item)?.full_at))
-    } else {
-        Ok(None)
+        let write = write.name("#ttl", TTL).telling_changed().telling_refusal();
+        Ok(match self.write_telling::<BucketItem>(&write).await? {
+            Written::Done(bucket) => BucketTake::Taken(bucket.full_at),
+            Written::Refused(found) => BucketTake::Changed(found.map(|bucket| bucket.full_at)),
+        })
     }
 }

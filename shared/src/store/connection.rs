@@ -79,7 +79,7 @@ impl Store {
         let write = Write::put(item)
             .condition("attribute_not_exists(pk) OR tenant = :tenant")
             .value(":tenant", text(connection.tenant.as_str()));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// Deletes a connection; `false` where the tenant has none of this name.
@@ -95,6 +95,6 @@ impl Store {
         let write = Write::delete(&connection_key(platform, external))
             .condition("tenant = :tenant")
             .value(":tenant", text(tenant.as_str()));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 }

@@ -120,7 +120,7 @@ impl Store {
     /// Where the table does not take it.
     pub async fn put_new_delivery(&self, delivery: &DeliveryItem) -> Result<bool, StoreError> {
         let put = Write::put(delivery.item()?).condition("attribute_not_exists(pk)");
-        Ok(self.write(&put).await?.is_done())
+        self.write(&put).await
     }
 
     /// Claims the attempt of this number, or a later one, until `until_ms`: where it is due and nobody makes it.
@@ -150,9 +150,9 @@ impl Store {
             .value(":until", number(until_ms))
             .telling_new()
             .telling_refusal();
-        Ok(match self.write(&claim).await? {
-            Written::Done(found) => AttemptClaim::Claimed(serde_dynamo::from_item(found).map(Box::new)?),
-            Written::Refused(Some(found)) => AttemptClaim::Refused(serde_dynamo::from_item(found).map(Box::new)?),
+        Ok(match self.write_telling(&claim).await? {
+            Written::Done(found) => AttemptClaim::Claimed(Box::new(found)),
+            Written::Refused(Some(found)) => AttemptClaim::Refused(Box::new(found)),
             Written::Refused(None) => AttemptClaim::Missing,
         })
     }
@@ -165,7 +165,7 @@ impl Store {
     pub async fn settle_attempt(&self, delivery: &DeliveryItem, claimed_until: i64) -> Result<bool, StoreError> {
         let put =
             Write::put(delivery.item()?).condition("claimed_until = :claimed").value(":claimed", number(claimed_until));
-        Ok(self.write(&put).await?.is_done())
+        self.write(&put).await
     }
 
     /// Begins the schedule of a delivery anew; what is in the queue for it counts no more. `None` where there is no such
@@ -196,8 +196,8 @@ impl Store {
         .value(":zero", number(0))
         .value(":one", number(1))
         .telling_new();
-        Ok(match self.write(&restart).await? {
-            Written::Done(found) => Some(serde_dynamo::from_item(found)?),
+        Ok(match self.write_telling(&restart).await? {
+            Written::Done(found) => Some(found),
             Written::Refused(_) => None,
         })
     }

@@ -17,10 +17,10 @@ pub enum StoreError {
     /// Others kept changing the same item.
     #[error("the item is changed by too many at once")]
     Contended,
-    /// An item is not of the shape that its file describes.
-    #[error("an item of the table cannot be read or written")]
+    /// An item cannot be written as one.
+    #[error("an item of the table cannot be written")]
     Malformed(#[from] serde_dynamo::Error),
-    /// An answer is not of DynamoDB's shape.
+    /// An answer is not of DynamoDB's shape, or an item in it not of the one that its file describes.
     #[error("the table's answer cannot be read")]
     Answer(#[from] serde_json::Error),
 }

@@ -1,11 +1,9 @@
 //! What a request needs to be let in: one consistent BatchGetItem.
 
-use serde::de::DeserializeOwned;
-
 use super::agent::agent_key;
 use super::bucket::{BucketItem, bucket_key};
 use super::idempotency::idempotency_key;
-use super::item::{Item, Key};
+use super::item::Key;
 use super::key::key_key;
 use super::project::project_key;
 use super::session::session_key;
@@ -73,24 +71,27 @@ impl Store {
         let wanted =
             [&key, &agent, &project, &session, &tenant, &usage, &idempotency].into_iter().flatten().chain(&buckets);
         let possible = wanted.filter(|key| key.is_possible());
-        let mut items = self.batch(possible.map(Key::attributes).collect()).await?;
-        Ok(Gate {
-            key: take(&mut items, key.as_ref())?,
-            agent: take(&mut items, agent.as_ref())?,
-            project: take(&mut items, project.as_ref())?,
-            session: take(&mut items, session.as_ref())?,
-            buckets: buckets
-                .iter()
-                .map(|key| Ok(take::<BucketItem>(&mut items, Some(key))?.map(|bucket| bucket.full_at)))
-                .collect::<Result<_, StoreError>>()?,
-            tenant: take(&mut items, tenant.as_ref())?,
-            usage: take(&mut items, usage.as_ref())?,
-            idempotency: take(&mut items, idempotency.as_ref())?,
+        let mut gate = Gate { buckets: vec![None; buckets.len()], ..Gate::default() };
+        self.batch(possible, |item| {
+            let is = |key: &Option<Key>| key.as_ref().is_some_and(|key| item.is_under(key));
+            match () {
+                () if is(&key) => gate.key = Some(item.read()?),
+                () if is(&agent) => gate.agent = Some(item.read()?),
+                () if is(&project) => gate.project = Some(item.read()?),
+                () if is(&session) => gate.session = Some(item.read()?),
+                () if is(&tenant) => gate.tenant = Some(item.read()?),
+                () if is(&usage) => gate.usage = Some(item.read()?),
+                () if is(&idempotency) => gate.idempotency = Some(item.read()?),
+                () => {
+                    let of_bucket = buckets.iter().zip(&mut gate.buckets).find(|(key, _)| item.is_under(key));
+                    if let Some((_, full_at)) = of_bucket {
+                        *full_at = Some(item.read::<BucketItem>()?.full_at);
+                    }
+                }
+            }
+            Ok(())
         })
+        .await?;
+        Ok(gate)
     }
-}
-
-fn take<T: DeserializeOwned>(items: &mut Vec<Item>, key: Option<&Key>) -> Result<Option<T>, StoreError> {
-    let found = key.and_then(|key| items.iter().position(|item| key.names(item)));
-    Ok(found.map(|at| serde_dynamo::from_item(items.swap_remove(at))).transpose()?)
 }

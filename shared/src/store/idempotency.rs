@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{Key, TTL, number, text, ttl};
-use super::write::{Write, Written};
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{SessionId, TenantId};
 
@@ -68,10 +68,7 @@ impl Store {
             .value(":running", text("running"))
             .value(":now", number(now_ms))
             .telling_refusal();
-        match self.write(&write).await? {
-            Written::Done(_) => Ok(Claim::Claimed),
-            Written::Refused(found) => Ok(Claim::Taken(serde_dynamo::from_item(found.unwrap_or_default())?)),
-        }
+        Ok(self.write_unless(&write).await?.map_or(Claim::Claimed, Claim::Taken))
     }
 
     /// Gives a claim up, so that the same request may run again. Nothing happens where it is not ours any more.
@@ -100,6 +97,6 @@ impl Store {
             .value(":owner", text(owner))
             .value(":running", text("running"))
             .value(":until", number(until_ms));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 }

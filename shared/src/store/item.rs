@@ -1,7 +1,10 @@
 //! What all items have in common.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_dynamo::AttributeValue;
 
 /// An item, which is DynamoDB's JSON where it is written out.
@@ -25,7 +28,7 @@ pub(super) const TTL: &str = "ttl";
 const LONGEST: (usize, usize) = (2048, 1024);
 
 /// The primary key of an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Key {
     pub(super) pk: String,
     pub(super) sk: String,
@@ -42,27 +45,28 @@ impl Key {
         self.pk.len() <= LONGEST.0 && self.sk.len() <= LONGEST.1
     }
 
-    /// The key alone, as `GetItem` and the like want it.
-    pub(super) fn attributes(&self) -> Item {
-        Item::from([(PK.to_owned(), text(&self.pk)), (SK.to_owned(), text(&self.sk))])
-    }
-
-    /// Whether the item stands under this key.
-    pub(super) fn names(&self, item: &Item) -> bool {
-        let is = |name: &str, value: &str| {
-            item.get(name).and_then(|found| match found {
-                AttributeValue::S(text) => Some(text.as_str()),
-                _ => None,
-            }) == Some(value)
-        };
-        is(PK, &self.pk) && is(SK, &self.sk)
-    }
-
     /// The item with its key added.
     pub(super) fn with(&self, mut item: Item) -> Item {
-        item.extend(self.attributes());
+        item.extend([(PK.to_owned(), text(&self.pk)), (SK.to_owned(), text(&self.sk))]);
         item
     }
+}
+
+/// The key alone, as `GetItem` and the like want it.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut key = serializer.serialize_struct("Key", 2)?;
+        key.serialize_field(PK, &Text { text: self.pk.as_str().into() })?;
+        key.serialize_field(SK, &Text { text: self.sk.as_str().into() })?;
+        key.end()
+    }
+}
+
+/// A string attribute, as DynamoDB's JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Text<'a> {
+    #[serde(rename = "S", borrow)]
+    pub(super) text: Cow<'a, str>,
 }
 
 /// A string attribute.

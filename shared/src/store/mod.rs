@@ -51,6 +51,7 @@ mod receiver;
 mod reply;
 mod sealed;
 mod session;
+mod stored;
 mod table;
 mod tenant;
 mod trace;
@@ -82,6 +83,7 @@ pub use user::UserItem;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -112,7 +114,11 @@ impl Store {
     /// Calls one of DynamoDB's operations.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html>
     async fn call<T: DeserializeOwned>(&self, operation: &str, request: &impl Serialize) -> Result<T, StoreError> {
-        let answer = self.client.call(&format!("DynamoDB_20120810.{operation}"), serde_json::to_vec(request)?).await?;
-        Ok(serde_json::from_slice(&answer)?)
+        Ok(serde_json::from_slice(&self.answer(operation, request).await?)?)
+    }
+
+    /// The same, and its answer as it comes.
+    async fn answer(&self, operation: &str, request: &impl Serialize) -> Result<Bytes, StoreError> {
+        Ok(self.client.call(&format!("DynamoDB_20120810.{operation}"), serde_json::to_vec(request)?).await?)
     }
 }

@@ -102,7 +102,7 @@ impl Store {
         for (name, value) in sets {
             write = write.name(format!("#{name}"), name).value(format!(":{name}"), value);
         }
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// A project of a tenant.
@@ -129,6 +129,6 @@ impl Store {
     pub async fn delete_project(&self, tenant: &TenantId, project: &ProjectId) -> Result<bool, StoreError> {
         let write =
             Write::delete(&project_key(project)).condition("tenant = :tenant").value(":tenant", text(tenant.as_str()));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 }

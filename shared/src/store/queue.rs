@@ -67,10 +67,8 @@ impl Store {
         let put = Write::put(item.item(queue)?);
         let mut writes = vec![put];
         if let Some(name) = &item.deduplication {
-            let mut named = name_key(queue, name).attributes();
-            named.insert("until".to_owned(), number(named_until));
-            named.insert(TTL.to_owned(), ttl(named_until));
-            let put = Write::put(named)
+            let named = Item::from([("until".to_owned(), number(named_until)), (TTL.to_owned(), ttl(named_until))]);
+            let put = Write::put(name_key(queue, name).with(named))
                 .condition("attribute_not_exists(pk) OR #until <= :now")
                 .name("#until", "until")
                 .value(":now", number(item.sent_at));
@@ -109,7 +107,7 @@ impl Store {
         .value(":receives", number(item.receives.saturating_add(1)))
         .value(":before", text(&item.receipt))
         .value(":since", number(item.visible_at));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// Hides a message that was handed out under this receipt until `visible_at`. Nothing happens where it was handed

@@ -1,5 +1,6 @@
 //! Reads: one item, several by their keys, a partition.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_dynamo::AttributeValue;
 
 use super::item::{GSI1, Item, Key, text};
+use super::stored::{Stored, Unread};
 use super::{Store, StoreError};
 
 /// How often keys that a batch left unread are asked for again.
@@ -106,45 +108,50 @@ struct InTable<'a, T> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct GetItem {
-    key: Item,
+struct GetItem<'a> {
+    key: &'a Key,
     consistent_read: bool,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Found {
-    item: Option<Item>,
+#[serde(rename_all = "PascalCase", bound = "T: DeserializeOwned")]
+struct Found<T> {
+    item: Option<Stored<T>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Keys {
-    keys: Vec<Item>,
-    #[serde(default)]
+struct Keys<'a> {
+    keys: Vec<Cow<'a, Key>>,
     consistent_read: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchGetItem<'a> {
-    request_items: BTreeMap<&'a str, Keys>,
+    request_items: BTreeMap<&'a str, Keys<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Batch {
+struct Batch<'a> {
+    #[serde(default, borrow)]
+    responses: BTreeMap<String, Vec<Unread<'a>>>,
     #[serde(default)]
-    responses: BTreeMap<String, Vec<Item>>,
-    #[serde(default)]
-    unprocessed_keys: BTreeMap<String, Keys>,
+    unprocessed_keys: BTreeMap<String, UnprocessedKeys>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Page {
-    #[serde(default)]
-    items: Vec<Item>,
+struct UnprocessedKeys {
+    keys: Vec<Stored<Key>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", bound = "T: DeserializeOwned")]
+struct Page<T> {
+    #[serde(default = "Vec::new")]
+    items: Vec<Stored<T>>,
     last_evaluated_key: Option<Item>,
 }
 
@@ -154,34 +161,41 @@ impl Store {
         if !key.is_possible() {
             return Ok(None);
         }
-        let request = GetItem { key: key.attributes(), consistent_read: true };
-        let found: Found = self.call("GetItem", &InTable { table_name: &self.table, request: &request }).await?;
-        Ok(found.item.map(serde_dynamo::from_item).transpose()?)
+        let request = GetItem { key, consistent_read: true };
+        let found: Found<T> = self.call("GetItem", &InTable { table_name: &self.table, request: &request }).await?;
+        Ok(found.item.map(|Stored(item)| item))
     }
 
-    /// The items under these keys, read consistently in one round trip; another follows only where DynamoDB leaves keys
-    /// unread.
-    pub(super) async fn batch(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
-        let mut keys = Some(keys).filter(|keys| !keys.is_empty());
-        let mut items = Vec::new();
+    /// Shows the items under these keys, read consistently in one round trip; another follows only where DynamoDB leaves
+    /// keys unread.
+    pub(super) async fn batch<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Key>,
+        mut show: impl FnMut(&Unread<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut keys = keys.map(Cow::Borrowed).collect::<Vec<_>>();
         for attempt in 0..BATCH_TRIES {
-            let Some(wanted) = keys.take() else { return Ok(items) };
+            if keys.is_empty() {
+                return Ok(());
+            }
             if attempt > 0 {
                 tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
             }
-            let wanted = Keys { keys: wanted, consistent_read: true };
+            let wanted = Keys { keys, consistent_read: true };
             let request = BatchGetItem { request_items: BTreeMap::from([(&*self.table, wanted)]) };
-            let mut reply: Batch = self.call("BatchGetItem", &request).await?;
-            items.extend(reply.responses.remove(&*self.table).unwrap_or_default());
-            keys = reply.unprocessed_keys.remove(&*self.table).map(|unread| unread.keys);
+            let answer = self.answer("BatchGetItem", &request).await?;
+            let mut reply: Batch<'_> = serde_json::from_slice(&answer)?;
+            reply.responses.remove(&*self.table).iter().flatten().try_for_each(&mut show)?;
+            let unprocessed = reply.unprocessed_keys.remove(&*self.table).map(|unprocessed| unprocessed.keys);
+            keys = unprocessed.into_iter().flatten().map(|Stored(key)| Cow::Owned(key)).collect();
         }
-        if keys.is_some() { Err(StoreError::Contended) } else { Ok(items) }
+        if keys.is_empty() { Ok(()) } else { Err(StoreError::Contended) }
     }
 
     /// What one page holds (1 MB) of a part of the table.
     pub(super) async fn page<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, StoreError> {
-        let page: Page = self.call("Query", &InTable { table_name: &self.table, request: query }).await?;
-        Ok(serde_dynamo::from_items(page.items)?)
+        let page: Page<T> = self.call("Query", &InTable { table_name: &self.table, request: query }).await?;
+        Ok(page.items.into_iter().map(|Stored(item)| item).collect())
     }
 
     /// All of a part of the table.
@@ -193,8 +207,8 @@ impl Store {
     pub(super) async fn first<T: DeserializeOwned>(&self, mut query: Query, most: usize) -> Result<Vec<T>, StoreError> {
         let mut items = Vec::new();
         loop {
-            let page: Page = self.call("Query", &InTable { table_name: &self.table, request: &query }).await?;
-            items.extend(serde_dynamo::from_items::<_, T>(page.items)?);
+            let page: Page<T> = self.call("Query", &InTable { table_name: &self.table, request: &query }).await?;
+            items.extend(page.items.into_iter().map(|Stored(item)| item));
             query.exclusive_start_key = page.last_evaluated_key;
             if query.exclusive_start_key.is_none() || items.len() >= most {
                 items.truncate(most);

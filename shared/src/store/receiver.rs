@@ -5,8 +5,8 @@
 use serde::Deserialize;
 use serde_dynamo::AttributeValue;
 
-use super::item::{Item, Key, TTL, number, ttl};
-use super::write::{Write, Written};
+use super::item::{Key, TTL, number, ttl};
+use super::write::Write;
 use super::{Store, StoreError};
 use crate::id::{Home, WebhookId};
 
@@ -79,18 +79,14 @@ impl Store {
             .value(":few", number(PLACES.1))
             .value(":yes", AttributeValue::Bool(true))
             .telling_refusal();
-        let found: Item = match self.write(&one_more).await? {
-            Written::Done(_) => return Ok(Place::Taken),
-            Written::Refused(found) => found.unwrap_or_default(),
-        };
-        let found: ReceiverItem = serde_dynamo::from_item(found)?;
+        let Some(found) = self.write_unless::<ReceiverItem>(&one_more).await? else { return Ok(Place::Taken) };
         if found.until > now_ms {
             return Ok(Place::None { is_fast: found.is_fast });
         }
         let anew = take("SET running = :one, #until = :until, #ttl = :ttl")
             .condition("#until = :before")
             .value(":before", number(found.until));
-        let is_done = self.write(&anew).await?.is_done();
+        let is_done = self.write(&anew).await?;
         Ok(if is_done { Place::Taken } else { Place::None { is_fast: found.is_fast } })
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_dynamo::AttributeValue;
 
 use super::agent::agent_key;
 use super::connection::connection_key;
-use super::item::{Item, Key, SK, text};
+use super::item::{Item, Key, text};
 use super::project::project_key;
+use super::stored::Unread;
 use super::write::Write;
 use super::{AgentItem, ConnectionItem, ProjectItem, Store, StoreError, Webhook};
 use crate::id::TenantId;
@@ -47,9 +47,9 @@ struct Scan<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Page {
-    #[serde(default)]
-    items: Vec<Item>,
+struct Page<'a> {
+    #[serde(default, borrow)]
+    items: Vec<Unread<'a>>,
     last_evaluated_key: Option<Item>,
 }
 
@@ -73,18 +73,19 @@ impl Store {
                 ]),
                 exclusive_start_key: after,
             };
-            let page: Page = self.call("Scan", &scan).await?;
+            let answer = self.answer("Scan", &scan).await?;
+            let page: Page<'_> = serde_json::from_slice(&answer)?;
             for item in page.items {
-                match item.get(SK) {
-                    Some(AttributeValue::S(sort)) if sort == "AGENT" => {
-                        let AgentItem { id, tenant, webhooks, .. } = serde_dynamo::from_item(item)?;
+                match item.read::<Key>()?.sk.as_str() {
+                    "AGENT" => {
+                        let AgentItem { id, tenant, webhooks, .. } = item.read()?;
                         found.extend(of_webhooks(&agent_key(&id), &tenant, &webhooks));
                     }
-                    Some(AttributeValue::S(sort)) if sort == "PROJECT" => {
-                        let ProjectItem { id, tenant, webhooks, .. } = serde_dynamo::from_item(item)?;
+                    "PROJECT" => {
+                        let ProjectItem { id, tenant, webhooks, .. } = item.read()?;
                         found.extend(of_webhooks(&project_key(&id), &tenant, &webhooks));
                     }
-                    _ => found.push(of_connection(item)?),
+                    _ => found.push(of_connection(&item)?),
                 }
             }
             after = page.last_evaluated_key;
@@ -115,12 +116,12 @@ impl Store {
                 write.name("#id", webhook).name("#previous", "previous").name("#sealed", "sealed")
             }
         };
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 }
 
-fn of_connection(item: Item) -> Result<SealedText, StoreError> {
-    let ConnectionItem { platform, external, tenant, sealed, .. } = serde_dynamo::from_item(item)?;
+fn of_connection(item: &Unread<'_>) -> Result<SealedText, StoreError> {
+    let ConnectionItem { platform, external, tenant, sealed, .. } = item.read()?;
     let purpose = ConnectionItem::purpose(platform, &external);
     Ok(SealedText {
         tenant,

@@ -137,11 +137,10 @@ impl Store {
         .value(":until", number(wanted.lease_until.unwrap_or_default()))
         .telling_new()
         .telling_refusal();
-        match self.write(&write).await? {
-            Written::Done(session) => Ok(LeaseOutcome::Held(serde_dynamo::from_item(session)?)),
+        match self.write_telling::<SessionItem>(&write).await? {
+            Written::Done(session) => Ok(LeaseOutcome::Held(session)),
             Written::Refused(None) => Ok(LeaseOutcome::Missing),
             Written::Refused(Some(found)) => {
-                let found: SessionItem = serde_dynamo::from_item(found)?;
                 let ours = found.tenant == wanted.tenant && (create || found.expires_at > now_ms);
                 Ok(match found.lease_until {
                     Some(until) if ours => LeaseOutcome::Busy(until),
@@ -166,7 +165,7 @@ impl Store {
             .condition("lease_owner = :owner")
             .value(":until", number(until_ms))
             .value(":owner", text(owner));
-        Ok(self.write(&write).await?.is_done())
+        self.write(&write).await
     }
 
     /// Gives a lease back without a turn. Nothing happens where it is not ours any more.

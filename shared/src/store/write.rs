@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::AttributeValue;
 
 use super::item::{Item, Key};
+use super::stored::Stored;
 use super::{Store, StoreError};
-use crate::aws::AwsError;
 
 /// How often a transaction is tried that meets another one at the same item.
 const CONFLICT_TRIES: u32 = 8;
@@ -24,7 +25,7 @@ pub(super) struct Write {
     #[serde(skip_serializing_if = "Option::is_none")]
     item: Option<Item>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Item>,
+    key: Option<Key>,
     #[serde(skip_serializing_if = "Option::is_none")]
     update_expression: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,22 +71,16 @@ impl Kind {
 }
 
 /// What became of a write that was sent alone.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Written {
+#[derive(Clone, Debug)]
+pub(super) enum Written<T> {
     /// It is done; with the attributes that were asked for.
-    Done(Item),
-    /// Its condition did not hold; with the item as it stands, where that was asked for.
-    Refused(Option<Item>),
-}
-
-impl Written {
-    pub(super) const fn is_done(&self) -> bool {
-        matches!(self, Self::Done(_))
-    }
+    Done(T),
+    /// Its condition did not hold; with the item as it stands, if there is one.
+    Refused(Option<T>),
 }
 
 impl Write {
-    const fn new(kind: Kind, key: Option<Item>) -> Self {
+    const fn new(kind: Kind, key: Option<Key>) -> Self {
         Self {
             kind,
             item: None,
@@ -106,17 +101,17 @@ impl Write {
 
     /// Changes attributes by an update expression.
     pub(super) fn update(key: &Key, expression: impl Into<Cow<'static, str>>) -> Self {
-        Self { update_expression: Some(expression.into()), ..Self::new(Kind::Update, Some(key.attributes())) }
+        Self { update_expression: Some(expression.into()), ..Self::new(Kind::Update, Some(key.clone())) }
     }
 
     /// Deletes an item.
     pub(super) fn delete(key: &Key) -> Self {
-        Self::new(Kind::Delete, Some(key.attributes()))
+        Self::new(Kind::Delete, Some(key.clone()))
     }
 
     /// Changes nothing, in a transaction that goes by the condition.
     pub(super) fn check(key: &Key) -> Self {
-        Self::new(Kind::Check, Some(key.attributes()))
+        Self::new(Kind::Check, Some(key.clone()))
     }
 
     /// Only where this holds.
@@ -173,16 +168,21 @@ struct Transaction<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attributes {
-    #[serde(default)]
-    attributes: Item,
+#[serde(rename_all = "PascalCase", bound = "T: DeserializeOwned")]
+struct Attributes<T> {
+    attributes: Stored<T>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Refused {
-    item: Option<Item>,
+#[serde(rename_all = "PascalCase", bound = "T: DeserializeOwned")]
+struct Refused<T> {
+    item: Option<Stored<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", bound = "T: DeserializeOwned")]
+struct RefusedBy<T> {
+    item: Stored<T>,
 }
 
 #[derive(Deserialize)]
@@ -198,15 +198,32 @@ struct Reason {
 }
 
 impl Store {
-    /// Sends one write.
-    pub(super) async fn write(&self, write: &Write) -> Result<Written, StoreError> {
+    /// Sends one write; `false` where its condition did not hold.
+    pub(super) async fn write(&self, write: &Write) -> Result<bool, StoreError> {
+        Ok(self.send::<IgnoredAny, IgnoredAny>(write).await?.is_ok())
+    }
+
+    /// Sends one write that asks for attributes.
+    pub(super) async fn write_telling<T: DeserializeOwned>(&self, write: &Write) -> Result<Written<T>, StoreError> {
+        match self.send::<Attributes<T>, Refused<T>>(write).await? {
+            Ok(Attributes { attributes: Stored(told) }) => Ok(Written::Done(told)),
+            Err(refused) => Ok(Written::Refused(refused.item.map(|Stored(item)| item))),
+        }
+    }
+
+    /// Sends one write that nothing but an item can refuse; the one that did.
+    pub(super) async fn write_unless<T: DeserializeOwned>(&self, write: &Write) -> Result<Option<T>, StoreError> {
+        let outcome = self.send::<IgnoredAny, RefusedBy<T>>(write).await?;
+        Ok(outcome.err().map(|RefusedBy { item: Stored(item) }| item))
+    }
+
+    /// Sends one write; the inner error is what is said of a condition that did not hold.
+    async fn send<T: DeserializeOwned, R: DeserializeOwned>(&self, write: &Write) -> Result<Result<T, R>, StoreError> {
         let request = InTable { table_name: &self.table, write };
-        match self.call::<Attributes>(write.kind.operation(), &request).await {
-            Ok(reply) => Ok(Written::Done(reply.attributes)),
-            Err(StoreError::Refused(AwsError::Refused(refusal)))
-                if refusal.code == "ConditionalCheckFailedException" =>
-            {
-                Ok(Written::Refused(AwsError::Refused(refusal).detail::<Refused>().and_then(|refused| refused.item)))
+        match self.call(write.kind.operation(), &request).await {
+            Ok(told) => Ok(Ok(told)),
+            Err(StoreError::Refused(error)) if error.code() == Some("ConditionalCheckFailedException") => {
+                error.detail().map(Err).ok_or(StoreError::Refused(error))
             }
             Err(error) => Err(error),
         }
@@ -225,7 +242,7 @@ impl Store {
                 ))
                 .await;
             }
-            let error = match self.call::<serde::de::IgnoredAny>("TransactWriteItems", &transaction).await {
+            let error = match self.call::<IgnoredAny>("TransactWriteItems", &transaction).await {
                 Ok(_) => return Ok(true),
                 Err(error) => error,
             };
