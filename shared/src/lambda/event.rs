@@ -3,15 +3,17 @@
 //!
 //! Routes know no stage: format 1 names the path without it, and format 2's is taken off.
 
+use std::fmt;
+
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Uri};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::{Request, Uri};
 use lambda_http::RequestExt as _;
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
-use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::request::RequestContext;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// An event that is no HTTP request.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,12 @@ pub(super) enum EventError {
     /// The body is not in the encoding that it says.
     #[error("the event's body is no base64")]
     Body(#[from] base64::DecodeError),
+    /// A header that HTTP does not know.
+    #[error("a name of the event's headers is none")]
+    HeaderName(#[from] InvalidHeaderName),
+    /// A header whose value HTTP does not know.
+    #[error("a value of the event's headers is none")]
+    HeaderValue(#[from] InvalidHeaderValue),
     /// The parts make no request.
     #[error("the event's path or query cannot be used")]
     Target(#[from] http::Error),
@@ -33,51 +41,148 @@ pub(super) enum EventError {
 /// The largest event, in bytes: Lambda's own limit is 6 MB.
 pub(super) const LARGEST_EVENT: usize = 8 * 1024 * 1024;
 
+/// What is read of an event: format 1 has a `path`, format 2 a `rawPath`. (`aws_lambda_events` reads all of it, and each
+/// header several times, which took a tenth of what a chat allocates.)
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    http_method: Option<String>,
+    path: Option<String>,
+    raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    #[serde(default)]
+    headers: Pairs,
+    #[serde(default)]
+    multi_value_headers: Pairs,
+    #[serde(default)]
+    query_string_parameters: Pairs,
+    #[serde(default)]
+    multi_value_query_string_parameters: Pairs,
+    cookies: Option<Vec<String>>,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+    request_context: Option<Context>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    stage: Option<String>,
+    http: Option<Http>,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// Names with their values, in the order in which they stand: an object whose values are texts or lists of texts.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names with texts")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Pairs, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+        let mut pairs = Vec::with_capacity(16);
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value_seed(Values(name, &mut pairs))?;
+        }
+        Ok(Pairs(pairs))
+    }
+}
+
+/// The values of a name.
+struct Values<'a>(String, &'a mut Vec<(String, String)>);
+
+impl<'de> DeserializeSeed<'de> for Values<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Values<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.1.push((self.0, value.to_owned()));
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(value) = list.next_element()? {
+            self.1.push((self.0.clone(), value));
+        }
+        Ok(())
+    }
+}
+
 /// Reads an event.
 pub(super) fn read(event: &[u8]) -> Result<Request<Body>, EventError> {
-    if let Ok(event) = serde_json::from_slice(event) {
-        return first_format(event);
+    let event: Event = serde_json::from_slice(event).map_err(|_| EventError::Unknown)?;
+    let mut headers = HeaderMap::with_capacity(event.headers.0.len().max(event.multi_value_headers.0.len()));
+    for (name, value) in event.multi_value_headers.0 {
+        headers.append(name.parse::<HeaderName>()?, value.try_into()?);
     }
-    serde_json::from_slice(event).map_err(|_| EventError::Unknown).and_then(second_format)
-}
-
-fn first_format(event: ApiGatewayProxyRequest) -> Result<Request<Body>, EventError> {
-    let path = event.path.ok_or(EventError::Unknown)?;
-    let (many, single) = (&event.multi_value_query_string_parameters, &event.query_string_parameters);
-    let query = encode(if many.is_empty() { single } else { many });
-    let mut headers = event.multi_value_headers;
-    for (name, value) in &event.headers {
-        headers.entry(name).or_insert_with(|| value.clone());
+    for (name, value) in event.headers.0 {
+        headers.entry(name.parse::<HeaderName>()?).or_insert(value.try_into()?);
     }
-    request(event.http_method, &path, &query, headers, event.body, event.is_base64_encoded)
-}
-
-fn second_format(event: ApiGatewayV2httpRequest) -> Result<Request<Body>, EventError> {
+    let body = (event.body, event.is_base64_encoded.unwrap_or_default());
+    if let Some(path) = event.path {
+        let (many, single) = (event.multi_value_query_string_parameters, event.query_string_parameters);
+        let query = encode(&if many.0.is_empty() { single } else { many });
+        return request(&event.http_method.ok_or(EventError::Unknown)?, &path, &query, headers, body);
+    }
+    let context = event.request_context.ok_or(EventError::Unknown)?;
+    let method = context.http.ok_or(EventError::Unknown)?.method;
     let path = event.raw_path.ok_or(EventError::Unknown)?;
-    let path = without_stage(&path, event.request_context.stage.as_deref());
+    let path = without_stage(&path, context.stage.as_deref());
     let query = event.raw_query_string.unwrap_or_else(|| encode(&event.query_string_parameters));
-    let mut headers = event.headers;
     let cookies = event.cookies.unwrap_or_default().join("; ");
     if !cookies.is_empty()
         && let Ok(cookies) = HeaderValue::from_str(&cookies)
     {
         headers.insert(header::COOKIE, cookies);
     }
-    request(event.request_context.http.method, path, &query, headers, event.body, event.is_base64_encoded)
+    request(&method, path, &query, headers, body)
 }
 
 fn request(
-    method: Method,
+    method: &str,
     path: &str,
     query: &str,
     headers: HeaderMap,
-    body: Option<String>,
-    is_base64: bool,
+    body: (Option<String>, bool),
 ) -> Result<Request<Body>, EventError> {
     let body = match body {
-        None => Body::empty(),
-        Some(text) if is_base64 => Body::from(STANDARD.decode(text)?),
-        Some(text) => Body::from(text),
+        (None, _) => Body::empty(),
+        (Some(text), true) => Body::from(STANDARD.decode(text)?),
+        (Some(text), false) => Body::from(text),
     };
     let mut target = escape(path);
     if !query.is_empty() {
@@ -112,8 +217,8 @@ fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
 }
 
 /// The decoded parameters of format 1 as a query again.
-fn encode(parameters: &QueryMap) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters.iter()).finish()
+fn encode(parameters: &Pairs) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters.0).finish()
 }
 
 /// The path with what may not stand in one escaped; what is escaped already stays. Dots are not resolved.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
-use http::Method;
+use http::{Method, Uri};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -147,5 +147,39 @@ fn what_the_stock_runtime_reads_is_without_its_stage_too() {
         let request = lambda_http::request::from_str(&event.to_string()).unwrap();
         assert!(request.uri().path().starts_with("/v1/"), "{}", request.uri());
         assert_eq!(crate::lambda::prepare(request).uri(), target);
+    }
+}
+
+/// The stock runtime's reading of an event is another's.
+#[tokio::test]
+async fn events_are_read_as_the_stock_runtime_reads_them() {
+    let mut events = vec![second_format("v1", "/v1/x"), second_format("$default", "/x"), rest("GET", "/x")];
+    for field in ["cookies", "headers", "queryStringParameters", "body", "isBase64Encoded"] {
+        let mut without = second_format("v1", "/v1/x");
+        without[field] = Value::Null;
+        // A body that is text then.
+        without["isBase64Encoded"] = json!(field != "isBase64Encoded");
+        events.push(without);
+    }
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../events")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let event: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            events.extend(Some(event).filter(|event| event["httpMethod"].is_string()));
+        }
+    }
+    assert!(events.len() > 50, "{}", events.len());
+    // The stock runtime's query is in no order.
+    let target = |uri: &Uri| {
+        let mut query: Vec<_> = uri.query().unwrap_or_default().split('&').map(str::to_owned).collect();
+        query.sort_unstable();
+        (uri.path().to_owned(), query)
+    };
+    for event in events {
+        let stock = crate::lambda::prepare(lambda_http::request::from_str(&event.to_string()).unwrap());
+        let ours = request(&event);
+        assert_eq!((ours.method(), target(ours.uri())), (stock.method(), target(stock.uri())), "{event}");
+        assert_eq!(ours.headers(), stock.headers(), "{event}");
+        assert_eq!(ours.into_body().collect().await.unwrap().to_bytes(), stock.body().as_ref(), "{event}");
     }
 }
