@@ -1,8 +1,10 @@
 //! What comes back.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::model::message::parse_arguments;
@@ -32,17 +34,42 @@ struct Choice {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Delta {
-    content: Option<Content>,
+    #[serde(deserialize_with = "content")]
+    content: String,
     refusal: Option<String>,
     tool_calls: Option<Vec<CallDelta>>,
     function_call: Option<FunctionDelta>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<ContentPart>),
+/// A text, parts that have texts, or nothing.
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Content;
+
+    impl<'de> Visitor<'de> for Content {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of parts")
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<String, E> {
+            Ok(String::new())
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
+            let mut text = String::new();
+            while let Some(part) = parts.next_element::<ContentPart>()? {
+                text.push_str(&part.text.unwrap_or_default());
+            }
+            Ok(text)
+        }
+    }
+
+    deserializer.deserialize_any(Content)
 }
 
 #[derive(Deserialize)]
@@ -137,13 +164,7 @@ impl ChunkDecoder {
 
     fn read_choice(&mut self, choice: Choice, events: &mut VecDeque<ModelEvent>) -> Result<(), ModelError> {
         let delta = choice.delta.unwrap_or_default();
-        match delta.content {
-            Some(Content::Text(text)) => self.say(text, events),
-            Some(Content::Parts(parts)) => {
-                parts.into_iter().filter_map(|part| part.text).for_each(|text| self.say(text, events))
-            }
-            None => {}
-        }
+        self.say(delta.content, events);
         if let Some(refusal) = delta.refusal.filter(|refusal| !refusal.is_empty()) {
             self.has_refused = true;
             self.say(refusal, events);

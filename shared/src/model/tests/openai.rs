@@ -159,7 +159,9 @@ fn a_call_without_a_name_is_a_failure() {
 
 #[test]
 fn text_may_come_in_parts_and_other_choices_are_ignored() {
-    let parts = delta(json!({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "hi"}]}));
+    let parts = delta(
+        json!({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "h"}, {"type": "text", "text": "i"}]}),
+    );
     let other = json!({"choices": [{"index": 1, "delta": {"content": "no"}, "finish_reason": "stop"}]});
     assert_eq!(text(&told_chunks(&[parts, other, finish("stop")])), "hi");
 }
