@@ -156,7 +156,8 @@ impl Turns {
             started_at: self.clock.now_ms(),
         };
         let (turns, started_at) = (self.clone(), begun.started_at);
-        let play = async move { turns.play(request, started_at, events).await };
+        // Boxed: on its way to a task it is moved several times otherwise, all 4 KB of it.
+        let play = Box::pin(async move { turns.play(request, started_at, events).await });
         self.tasks.spawn(play.in_current_span());
         (begun, ReceiverStream::new(stream))
     }
