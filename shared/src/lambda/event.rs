@@ -8,7 +8,7 @@ use std::fmt;
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use lambda_http::RequestExt as _;
 use lambda_http::request::RequestContext;
@@ -27,15 +27,9 @@ pub(super) enum EventError {
     /// The body is not in the encoding that it says.
     #[error("the event's body is no base64")]
     Body(#[from] base64::DecodeError),
-    /// A header that HTTP does not know.
-    #[error("a name of the event's headers is none")]
-    HeaderName(#[from] InvalidHeaderName),
-    /// A header whose value HTTP does not know.
-    #[error("a value of the event's headers is none")]
-    HeaderValue(#[from] InvalidHeaderValue),
     /// The parts make no request.
-    #[error("the event's path or query cannot be used")]
-    Target(#[from] http::Error),
+    #[error("the event's method, path, query or headers cannot be used")]
+    Parts(#[from] http::Error),
 }
 
 /// The largest event, in bytes: Lambda's own limit is 6 MB.
@@ -145,13 +139,7 @@ impl<'de> Visitor<'de> for Values<'_> {
 /// Reads an event.
 pub(super) fn read(event: &[u8]) -> Result<Request<Body>, EventError> {
     let event: Event = serde_json::from_slice(event).map_err(|_| EventError::Unknown)?;
-    let mut headers = HeaderMap::with_capacity(event.headers.0.len().max(event.multi_value_headers.0.len()));
-    for (name, value) in event.multi_value_headers.0 {
-        headers.append(name.parse::<HeaderName>()?, value.try_into()?);
-    }
-    for (name, value) in event.headers.0 {
-        headers.entry(name.parse::<HeaderName>()?).or_insert(value.try_into()?);
-    }
+    let mut headers = headers(event.multi_value_headers, event.headers)?;
     let body = (event.body, event.is_base64_encoded.unwrap_or_default());
     if let Some(path) = event.path {
         let (many, single) = (event.multi_value_query_string_parameters, event.query_string_parameters);
@@ -170,6 +158,21 @@ pub(super) fn read(event: &[u8]) -> Result<Request<Body>, EventError> {
         headers.insert(header::COOKIE, cookies);
     }
     request(&method, path, &query, headers, body)
+}
+
+/// A header's values, or its only one. An event may have more headers than fit into a map.
+fn headers(many: Pairs, single: Pairs) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::try_with_capacity(many.0.len().max(single.0.len()))?;
+    for (name, value) in many.0 {
+        headers.try_append(name.parse::<HeaderName>()?, value.try_into()?)?;
+    }
+    for (name, value) in single.0 {
+        let name = name.parse::<HeaderName>()?;
+        if !headers.contains_key(&name) {
+            headers.try_insert(name, value.try_into()?)?;
+        }
+    }
+    Ok(headers)
 }
 
 fn request(

@@ -87,8 +87,23 @@ async fn an_event_that_cannot_be_read_is_an_error_and_the_next_invocation_is_ser
     let fake = Fake::start().await;
     let _running = Running::start(&fake, scripted().0);
     let mut peer = fake.accept().await;
-    let unusable = [no_base64.to_string(), wrong_query.to_string()];
-    for event in ["no json", "{}", "[]", "", "{\"Records\":[]}", &unusable[0], &unusable[1]] {
+    let with_headers = |headers: Value| {
+        let mut event = rest("GET", "/");
+        event["headers"] = headers;
+        event
+    };
+    let many: serde_json::Map<_, _> = (0..40_000).map(|number| (format!("x-{number}"), json!("1"))).collect();
+    let unusable = [
+        no_base64,
+        wrong_query,
+        with_headers(json!({"x y": "1"})),
+        with_headers(json!({"x": "a\nb"})),
+        with_headers(json!({"x": 1})),
+        with_headers(many.into()),
+    ];
+    let unusable = unusable.map(|event| event.to_string());
+    for event in ["no json", "{}", "[]", "", "{\"Records\":[]}"].into_iter().chain(unusable.iter().map(String::as_str))
+    {
         peer.asked().await;
         peer.hand_out("bad", event).await;
         let head = peer.head().await;
