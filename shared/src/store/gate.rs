@@ -74,19 +74,24 @@ impl Store {
         let mut gate = Gate { buckets: vec![None; buckets.len()], ..Gate::default() };
         self.batch(possible, |item| {
             let is = |key: &Option<Key>| key.as_ref().is_some_and(|key| item.is_under(key));
-            match () {
-                () if is(&key) => gate.key = Some(item.read()?),
-                () if is(&agent) => gate.agent = Some(item.read()?),
-                () if is(&project) => gate.project = Some(item.read()?),
-                () if is(&session) => gate.session = Some(item.read()?),
-                () if is(&tenant) => gate.tenant = Some(item.read()?),
-                () if is(&usage) => gate.usage = Some(item.read()?),
-                () if is(&idempotency) => gate.idempotency = Some(item.read()?),
-                () => {
-                    let of_bucket = buckets.iter().zip(&mut gate.buckets).find(|(key, _)| item.is_under(key));
-                    if let Some((_, full_at)) = of_bucket {
-                        *full_at = Some(item.read::<BucketItem>()?.full_at);
-                    }
+            if is(&key) {
+                gate.key = Some(item.read()?);
+            } else if is(&agent) {
+                gate.agent = Some(item.read()?);
+            } else if is(&project) {
+                gate.project = Some(item.read()?);
+            } else if is(&session) {
+                gate.session = Some(item.read()?);
+            } else if is(&tenant) {
+                gate.tenant = Some(item.read()?);
+            } else if is(&usage) {
+                gate.usage = Some(item.read()?);
+            } else if is(&idempotency) {
+                gate.idempotency = Some(item.read()?);
+            } else {
+                let of_bucket = buckets.iter().zip(&mut gate.buckets).find(|(key, _)| item.is_under(key));
+                if let Some((_, full_at)) = of_bucket {
+                    *full_at = Some(item.read::<BucketItem>()?.full_at);
                 }
             }
             Ok(())

@@ -212,7 +212,7 @@ async fn processor_time_of(stage: &Stage, name: &str, event: &str, requests: u32
     let (mut running, _) = stage.start(name).await?;
     again(&mut running, &event, WARM_UP).await?;
     let mut blocks = Vec::new();
-    for _ in 0..requests / BLOCK {
+    for _ in 0..requests.div_ceil(BLOCK).max(1) {
         let before = running.process.cpu()?;
         again(&mut running, &event, BLOCK).await?;
         blocks.push(millis(running.process.cpu()? - before) / f64::from(BLOCK));
