@@ -42,6 +42,7 @@ use crate::args::ServeArguments;
 use crate::error::CommandError;
 use crate::output;
 use crate::place::{Keeper, Place, SEALING_KEYS_FILE};
+use functions::Function;
 use identity::PublishedIssuer;
 use openapi::Description;
 use page_keys::PageAgents;
@@ -89,7 +90,7 @@ impl Server {
     fn new(routes: Routes, page: PageAgents, app: &App) -> Result<Self, ServeError> {
         let mut functions = BTreeMap::new();
         for name in routes.functions() {
-            functions.insert(name.to_owned(), functions::function(name)?.with_state(app.clone()).into());
+            functions.insert(name.to_owned(), (Function::named(name)?.routes)().with_state(app.clone()));
         }
         Ok(Self {
             routes,

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Paths, ServerBuilder};
 
 use super::ServeError;
-use super::functions::function;
+use super::functions::Function;
 use super::routes::{Routes, RoutesError};
 
 /// A dialect that is described.
@@ -65,7 +65,7 @@ fn document(described: Description) -> Result<OpenApi, RoutesError> {
         .security(Some(security))
         .build();
     for name in Routes::of_template()?.functions() {
-        let own = function(name)?.split_for_parts().1;
+        let own = (Function::named(name)?.openapi)();
         if described.has(&own.paths) {
             api.merge(own);
         }
@@ -105,6 +105,20 @@ mod tests {
                 committed == text(described).unwrap(),
                 "it changed: cargo orrery openapi {name} > docs/openapi/{name}.json"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_function_describes_is_routed_to_it() {
+        let routes = Routes::of_template().unwrap();
+        for name in routes.functions() {
+            let described = serde_json::to_value((Function::named(name).unwrap().openapi)().paths).unwrap();
+            for (path, item) in described.as_object().unwrap() {
+                let path = path.replace(['{', '}'], "");
+                for method in item.as_object().unwrap().keys() {
+                    assert_eq!(routes.find(method, &path), Some(name), "{method} {path}");
+                }
+            }
         }
     }
 

@@ -3,8 +3,10 @@
 //!
 //! `DELETE /api/agents/{agent_id}/sessions/{session_id}` ends one of its conversations.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::{delete, post};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::app::App;
@@ -17,21 +19,24 @@ use shared::model::{Message, Role};
 use shared::session::{SessionError, Wish};
 use shared::turn::TurnInput;
 use shared::webhook::{Event, Listeners};
-use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::{OpenApi, ToSchema};
 
 const FUNCTION: &str = "agent-chat";
+const CHAT: &str = "/api/agents/{agent_id}/chat";
+const SESSION: &str = "/api/agents/{agent_id}/sessions/{session_id}";
 /// The largest metadata, in bytes of JSON.
 const LARGEST_METADATA: usize = 32 * 1024;
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(chat, end))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (chat, end) = (routes!(chat), routes!(end));
-    OpenApiRouter::new()
-        .routes((chat.0, chat.1, chat.2.fallback(|request| other_method(request, "POST, OPTIONS"))))
-        .routes((end.0, end.1, end.2.fallback(|request| other_method(request, "DELETE, OPTIONS"))))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route(CHAT, post(chat).fallback(|request| other_method(request, "POST, OPTIONS")))
+        .route(SESSION, delete(end).fallback(|request| other_method(request, "DELETE, OPTIONS")))
 }
 
 /// A message of an agent's owner.
@@ -90,7 +95,7 @@ impl From<AgentChatHistoryItem> for Message {
 /// Sends a message to one's own agent and streams the answer: `session`, `status`, then `token`, `tool_start` and
 /// `tool_end`, then `done` or `error`.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/chat", tag = "chat", operation_id = "chatWithAgent",
+    post, path = CHAT, tag = "chat", operation_id = "chatWithAgent",
     params(
         ("agent_id" = String, Path, description = "The agent's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),
@@ -147,7 +152,7 @@ struct EndSessionResponse {
 
 /// Ends a session of the dashboard's chat: what was said in it is forgotten, and receivers are told (`session_ended`).
 #[utoipa::path(
-    delete, path = "/api/agents/{agent_id}/sessions/{session_id}", tag = "chat", operation_id = "endSession",
+    delete, path = SESSION, tag = "chat", operation_id = "endSession",
     params(("agent_id" = String, Path, description = "The agent's id"), ("session_id" = String, Path, description = "The session's id")),
     responses(
         (status = 200, body = EndSessionResponse),

@@ -20,7 +20,7 @@ use crate::{DOOR, not_found, own_agent, own_webhook};
 
 /// Lists an agent's webhooks, by id: the oldest first. No secret is told.
 #[utoipa::path(
-    get, path = "/api/agents/{agent_id}/webhooks", tag = "webhooks", operation_id = "listWebhooks",
+    get, path = crate::WEBHOOKS, tag = "webhooks", operation_id = "listWebhooks",
     params(("agent_id" = String, Path, description = "The agent's id")),
     responses(
         (status = 200, body = ListWebhooksResponse),
@@ -41,7 +41,7 @@ async fn answer_list(app: &App, agent: String, exchange: &mut Exchange) -> Resul
 
 /// Makes a webhook. Its secret is told in this reply, and never again.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/webhooks", tag = "webhooks", operation_id = "createWebhook",
+    post, path = crate::WEBHOOKS, tag = "webhooks", operation_id = "createWebhook",
     params(("agent_id" = String, Path, description = "The agent's id")),
     request_body = CreateWebhookRequest,
     responses(
@@ -89,7 +89,7 @@ fn told(error: ManageError) -> ApiError {
 
 /// Tells of one webhook.
 #[utoipa::path(
-    get, path = "/api/agents/{agent_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "readWebhook",
+    get, path = crate::WEBHOOK, tag = "webhooks", operation_id = "readWebhook",
     params(("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = WebhookEntry),
@@ -109,7 +109,7 @@ async fn answer_read(app: &App, path: (String, String), exchange: &mut Exchange)
 
 /// Changes a webhook: what is not named stays. Switched on again, a receiver is asked anew.
 #[utoipa::path(
-    patch, path = "/api/agents/{agent_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "changeWebhook",
+    patch, path = crate::WEBHOOK, tag = "webhooks", operation_id = "changeWebhook",
     params(("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     request_body = ChangeWebhookRequest,
     responses(
@@ -146,7 +146,7 @@ async fn answer_update(app: &App, path: (String, String), exchange: &mut Exchang
 
 /// Deletes a webhook. What was on its way to it is not sent any more.
 #[utoipa::path(
-    delete, path = "/api/agents/{agent_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "deleteWebhook",
+    delete, path = crate::WEBHOOK, tag = "webhooks", operation_id = "deleteWebhook",
     params(("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = DeleteWebhookResponse),
@@ -168,7 +168,7 @@ async fn answer_remove(app: &App, path: (String, String), exchange: &mut Exchang
 
 /// Puts a new secret in the place of the old one, which holds for a while yet. It is told in this reply, and never again.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/webhooks/{webhook_id}/secret", tag = "webhooks", operation_id = "rotateWebhookSecret",
+    post, path = crate::SECRET, tag = "webhooks", operation_id = "rotateWebhookSecret",
     params(("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     request_body = Option<RotateSecretRequest>,
     responses(

@@ -14,7 +14,7 @@ use crate::{DOOR, own_webhook, sender};
 
 /// Sends a `test` event to a receiver, once and at once, and tells what came back. Nothing of it is kept.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/webhooks/{webhook_id}/test", tag = "webhooks", operation_id = "testWebhook",
+    post, path = crate::TEST, tag = "webhooks", operation_id = "testWebhook",
     params(("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = TestWebhookResponse),
@@ -36,7 +36,7 @@ async fn answer_test(app: &App, path: (String, String), exchange: &mut Exchange)
 
 /// Lists what was sent to a receiver in the last 30 days, the newest first, each with its attempts.
 #[utoipa::path(
-    get, path = "/api/agents/{agent_id}/webhooks/{webhook_id}/deliveries", tag = "webhooks", operation_id = "listDeliveries",
+    get, path = crate::DELIVERIES, tag = "webhooks", operation_id = "listDeliveries",
     params(
         ("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id"),
         ListDeliveriesQuery,
@@ -66,7 +66,7 @@ async fn answer_list(app: &App, path: (String, String), exchange: &mut Exchange)
 
 /// Sends an event again, whatever became of it before: under its old id, and by the whole schedule.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", tag = "webhooks",
+    post, path = crate::REDELIVERY, tag = "webhooks",
     operation_id = "redeliver",
     params(
         ("agent_id" = String, Path, description = "The agent's id"), ("webhook_id" = String, Path, description = "The webhook's id"),

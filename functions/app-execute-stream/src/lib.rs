@@ -1,27 +1,32 @@
 //! `POST /v1/apps/{app_id}/execute/stream`: a message for an app in, its answer out as it comes.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::post;
 use shared::app::App;
 use shared::dialect::Dialect;
 use shared::dialect::app::{ErrorResponse, ExecuteRequest, frames};
 use shared::http::{self, ApiError, Cors, Exchange, InPath, Request};
 use shared::project;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 const FUNCTION: &str = "app-execute-stream";
+const PATH: &str = "/v1/apps/{app_id}/execute/stream";
+
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(stream))]
+pub struct ApiDoc;
 
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(stream);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, post(stream).fallback(other_method))
 }
 
 /// Sends a message to the app and streams its answer: `start`, then `token` and `tool_call`, then `done` or `error`.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/execute/stream", tag = "execute", operation_id = "executeStream",
+    post, path = PATH, tag = "execute", operation_id = "executeStream",
     params(
         ("app_id" = String, Path, description = "The app's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),

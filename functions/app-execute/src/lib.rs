@@ -1,29 +1,33 @@
 //! `POST /v1/apps/{app_id}/execute`: a message for an app in, the whole answer out. Every other path below `/v1` that is
 //! nothing of ours ends here too.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{any, post};
 use shared::app::App;
 use shared::dialect::app::{ErrorResponse, ExecuteRequest, ExecuteResponse};
 use shared::dialect::{self, Dialect};
 use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, InPath, Request, StatusCode};
 use shared::{project, turn};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 const FUNCTION: &str = "app-execute";
+const PATH: &str = "/v1/apps/{app_id}/execute";
+
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(execute))]
+pub struct ApiDoc;
 
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(execute);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method))).route("/v1/{*rest}", any(other_path))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, post(execute).fallback(other_method)).route("/v1/{*rest}", any(other_path))
 }
 
 /// Sends a message to the app and waits for its answer.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/execute", tag = "execute", operation_id = "execute",
+    post, path = PATH, tag = "execute", operation_id = "execute",
     params(
         ("app_id" = String, Path, description = "The app's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),

@@ -65,7 +65,7 @@ struct CreateSessionResponse {
 
 /// Begins a session.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/sessions", tag = "sessions", operation_id = "createSession",
+    post, path = crate::SESSIONS, tag = "sessions", operation_id = "createSession",
     params(
         ("app_id" = String, Path, description = "The app's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),

@@ -30,7 +30,7 @@ struct EndSessionResponse {
 
 /// Ends a session. Its history stays readable for 30 days; to end it again changes nothing.
 #[utoipa::path(
-    delete, path = "/v1/apps/{app_id}/sessions/{session_id}", tag = "sessions", operation_id = "endSession",
+    delete, path = crate::SESSION, tag = "sessions", operation_id = "endSession",
     params(
         ("app_id" = String, Path, description = "The app's id"),
         ("session_id" = String, Path, description = "The session's id"),

@@ -110,7 +110,7 @@ struct HistoryMessage {
 
 /// Tells what was said in a session, also in one that has ended.
 #[utoipa::path(
-    get, path = "/v1/apps/{app_id}/sessions/{session_id}/history", tag = "sessions", operation_id = "getSessionHistory",
+    get, path = crate::HISTORY, tag = "sessions", operation_id = "getSessionHistory",
     params(
         ("app_id" = String, Path, description = "The app's id"),
         ("session_id" = String, Path, description = "The session's id"),

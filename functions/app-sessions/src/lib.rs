@@ -4,28 +4,35 @@ mod begin;
 mod end;
 mod history;
 
+use axum::Router;
 use axum::response::Response;
+use axum::routing::{delete, get, post};
 use shared::app::App;
 use shared::auth::{AppCaller, AppCheck};
 use shared::dialect::Dialect;
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request};
 use shared::id::SessionId;
 use shared::store::AppSessionItem;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 const FUNCTION: &str = "app-sessions";
+const SESSIONS: &str = "/v1/apps/{app_id}/sessions";
+const SESSION: &str = "/v1/apps/{app_id}/sessions/{session_id}";
+const HISTORY: &str = "/v1/apps/{app_id}/sessions/{session_id}/history";
 /// In which shape, by which function and to which pages it is answered.
 const DOOR: (Dialect, &str, Cors) = (Dialect::App, FUNCTION, Cors::None);
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(begin::begin, end::end, history::history))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (begin, end, history) = (routes!(begin::begin), routes!(end::end), routes!(history::history));
-    OpenApiRouter::new()
-        .routes((begin.0, begin.1, begin.2.fallback(|request| other_method(request, "POST"))))
-        .routes((end.0, end.1, end.2.fallback(|request| other_method(request, "DELETE"))))
-        .routes((history.0, history.1, history.2.fallback(|request| other_method(request, "GET"))))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route(SESSIONS, post(begin::begin).fallback(|request| other_method(request, "POST")))
+        .route(SESSION, delete(end::end).fallback(|request| other_method(request, "DELETE")))
+        .route(HISTORY, get(history::history).fallback(|request| other_method(request, "GET")))
 }
 
 async fn other_method(request: Request, allow: &'static str) -> Response {

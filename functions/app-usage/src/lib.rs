@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::get;
 use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 use serde::Serialize;
@@ -12,21 +14,23 @@ use shared::dialect::app::ErrorResponse;
 use shared::dialect::{self, Dialect};
 use shared::http::{self, ApiError, Cors, Exchange, Fields, InPath, Request, StatusCode, in_the_query, parameters};
 use shared::store::AppUsageItem;
-use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const FUNCTION: &str = "app-usage";
+const PATH: &str = "/v1/apps/{app_id}/analytics/usage";
 /// How many days are told where none are named.
 const USUAL_DAYS: i64 = 30;
 /// How many days are told at most.
 const MOST_DAYS: i32 = 366;
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(read))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(read);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(read).fallback(other_method))
 }
 
 /// What is asked for.
@@ -192,7 +196,7 @@ impl UsageResponse {
 
 /// Tells what an app used in a stretch of days, kept for 400 days. Usage of turns that failed counts, the turns do not.
 #[utoipa::path(
-    get, path = "/v1/apps/{app_id}/analytics/usage", tag = "analytics", operation_id = "getUsage",
+    get, path = PATH, tag = "analytics", operation_id = "getUsage",
     params(("app_id" = String, Path, description = "The app's id"), UsageQuery),
     responses(
         (status = 200, body = UsageResponse),

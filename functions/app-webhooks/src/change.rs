@@ -21,7 +21,7 @@ use crate::{DOOR, not_found, own_app, own_webhook};
 
 /// Lists the app's webhooks, the oldest first. No secret is told.
 #[utoipa::path(
-    get, path = "/v1/apps/{app_id}/webhooks", tag = "webhooks", operation_id = "listWebhooks",
+    get, path = crate::WEBHOOKS, tag = "webhooks", operation_id = "listWebhooks",
     params(("app_id" = String, Path, description = "The app's id")),
     responses(
         (status = 200, body = ListWebhooksResponse),
@@ -42,7 +42,7 @@ async fn answer_list(app: &App, id: &str, exchange: &mut Exchange) -> Result<Res
 
 /// Makes a webhook. Its secret is told in this reply, and never again.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/webhooks", tag = "webhooks", operation_id = "createWebhook",
+    post, path = crate::WEBHOOKS, tag = "webhooks", operation_id = "createWebhook",
     params(("app_id" = String, Path, description = "The app's id")),
     request_body = CreateWebhookRequest,
     responses(
@@ -77,7 +77,7 @@ async fn answer_create(app: &App, id: &str, exchange: &mut Exchange) -> Result<R
 
 /// Tells of one webhook.
 #[utoipa::path(
-    get, path = "/v1/apps/{app_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "readWebhook",
+    get, path = crate::WEBHOOK, tag = "webhooks", operation_id = "readWebhook",
     params(("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = WebhookEntry),
@@ -96,7 +96,7 @@ async fn answer_read(app: &App, (id, hook): (String, String), exchange: &mut Exc
 
 /// Changes a webhook. One that was switched off is asked again once it is switched on.
 #[utoipa::path(
-    patch, path = "/v1/apps/{app_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "updateWebhook",
+    patch, path = crate::WEBHOOK, tag = "webhooks", operation_id = "updateWebhook",
     params(("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     request_body = ChangeWebhookRequest,
     responses(
@@ -132,7 +132,7 @@ async fn answer_update(app: &App, (id, hook): (String, String), exchange: &mut E
 
 /// Deletes a webhook. What was on its way to it is not sent any more.
 #[utoipa::path(
-    delete, path = "/v1/apps/{app_id}/webhooks/{webhook_id}", tag = "webhooks", operation_id = "deleteWebhook",
+    delete, path = crate::WEBHOOK, tag = "webhooks", operation_id = "deleteWebhook",
     params(("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = DeleteWebhookResponse),
@@ -154,7 +154,7 @@ async fn answer_remove(app: &App, (id, hook): (String, String), exchange: &mut E
 
 /// Puts a new secret in the place of the old one, which holds for a while yet. It is told in this reply, and never again.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/webhooks/{webhook_id}/secret", tag = "webhooks", operation_id = "rotateWebhookSecret",
+    post, path = crate::SECRET, tag = "webhooks", operation_id = "rotateWebhookSecret",
     params(("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     request_body = Option<RotateSecretRequest>,
     responses(

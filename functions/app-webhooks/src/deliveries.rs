@@ -13,7 +13,7 @@ use crate::{DOOR, own_webhook, sender};
 
 /// Sends the receiver a test event (`test`) once, and tells what came back. Nothing is kept of it.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/webhooks/{webhook_id}/test", tag = "webhooks", operation_id = "testWebhook",
+    post, path = crate::TEST, tag = "webhooks", operation_id = "testWebhook",
     params(("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id")),
     responses(
         (status = 200, body = TestWebhookResponse),
@@ -33,7 +33,7 @@ async fn answer_test(app: &App, (id, hook): (String, String), exchange: &mut Exc
 
 /// Lists what was sent to a receiver in the last 30 days, the newest first, each with its attempts.
 #[utoipa::path(
-    get, path = "/v1/apps/{app_id}/webhooks/{webhook_id}/deliveries", tag = "webhooks", operation_id = "listDeliveries",
+    get, path = crate::DELIVERIES, tag = "webhooks", operation_id = "listDeliveries",
     params(
         ("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id"),
         ListDeliveriesQuery,
@@ -59,7 +59,7 @@ async fn answer_list(app: &App, (id, hook): (String, String), exchange: &mut Exc
 
 /// Sends an event again, whatever became of it before: under its old id, and by the whole schedule.
 #[utoipa::path(
-    post, path = "/v1/apps/{app_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", tag = "webhooks",
+    post, path = crate::REDELIVERY, tag = "webhooks",
     operation_id = "redeliver",
     params(
         ("app_id" = String, Path, description = "The app's id"), ("webhook_id" = String, Path, description = "The webhook's id"),

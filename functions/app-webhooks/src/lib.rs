@@ -4,33 +4,57 @@ mod change;
 mod deliveries;
 mod messages;
 
+use axum::Router;
 use axum::response::Response;
+use axum::routing::{get, post};
 use shared::app::{App, AppError};
 use shared::dialect::Dialect;
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request};
 use shared::id::WebhookId;
 use shared::store::{ProjectItem, Webhook};
 use shared::webhook::Deliveries;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 const FUNCTION: &str = "app-webhooks";
+const WEBHOOKS: &str = "/v1/apps/{app_id}/webhooks";
+const WEBHOOK: &str = "/v1/apps/{app_id}/webhooks/{webhook_id}";
+const SECRET: &str = "/v1/apps/{app_id}/webhooks/{webhook_id}/secret";
+const TEST: &str = "/v1/apps/{app_id}/webhooks/{webhook_id}/test";
+const DELIVERIES: &str = "/v1/apps/{app_id}/webhooks/{webhook_id}/deliveries";
+const REDELIVERY: &str = "/v1/apps/{app_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver";
 /// In which shape, by which function and to which pages it is answered.
 const DOOR: (Dialect, &str, Cors) = (Dialect::App, FUNCTION, Cors::None);
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(
+    change::list,
+    change::create,
+    change::read,
+    change::update,
+    change::remove,
+    change::rotate,
+    deliveries::test,
+    deliveries::list,
+    deliveries::redeliver,
+))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (all, one) = (routes!(change::list, change::create), routes!(change::read, change::update, change::remove));
-    let (secret, test) = (routes!(change::rotate), routes!(deliveries::test));
-    let (sent, again) = (routes!(deliveries::list), routes!(deliveries::redeliver));
-    OpenApiRouter::new()
-        .routes((all.0, all.1, all.2.fallback(|request| other_method(request, "GET, POST"))))
-        .routes((one.0, one.1, one.2.fallback(|request| other_method(request, "GET, PATCH, DELETE"))))
-        .routes((secret.0, secret.1, secret.2.fallback(|request| other_method(request, "POST"))))
-        .routes((test.0, test.1, test.2.fallback(|request| other_method(request, "POST"))))
-        .routes((sent.0, sent.1, sent.2.fallback(|request| other_method(request, "GET"))))
-        .routes((again.0, again.1, again.2.fallback(|request| other_method(request, "POST"))))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route(WEBHOOKS, get(change::list).post(change::create).fallback(|request| other_method(request, "GET, POST")))
+        .route(
+            WEBHOOK,
+            get(change::read)
+                .patch(change::update)
+                .delete(change::remove)
+                .fallback(|request| other_method(request, "GET, PATCH, DELETE")),
+        )
+        .route(SECRET, post(change::rotate).fallback(|request| other_method(request, "POST")))
+        .route(TEST, post(deliveries::test).fallback(|request| other_method(request, "POST")))
+        .route(DELIVERIES, get(deliveries::list).fallback(|request| other_method(request, "GET")))
+        .route(REDELIVERY, post(deliveries::redeliver).fallback(|request| other_method(request, "POST")))
 }
 
 async fn other_method(request: Request, allow: &'static str) -> Response {

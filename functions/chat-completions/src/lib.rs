@@ -3,9 +3,10 @@
 
 mod messages;
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{any, post};
 use shared::app::App;
 use shared::auth::Endpoint;
 use shared::dialect::openai::{self, ChatCompletion, Chunks, ErrorResponse};
@@ -14,26 +15,29 @@ use shared::http::{self, ApiError, Cors, ErrorKind, Exchange, InPath, Method, Re
 use shared::id::AgentId;
 use shared::session::Wish;
 use shared::turn::{self, TurnInput};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 use messages::{ChatCompletionBody, ChatCompletionRequest};
 
 const FUNCTION: &str = "chat-completions";
+const PATH: &str = "/api/agents/{agent_id}/v1/chat/completions";
 const METHODS: &str = "POST, OPTIONS";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(create))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(create);
-    OpenApiRouter::new()
-        .routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route(PATH, post(create).fallback(other_method))
         .route("/api/agents/{agent_id}/v1/{*rest}", any(other_path))
 }
 
 /// Lets the agent answer.
 #[utoipa::path(
-    post, path = "/api/agents/{agent_id}/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
+    post, path = PATH, tag = "openai", operation_id = "createChatCompletion",
     params(
         ("agent_id" = String, Path, description = "The agent's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A request that comes again with the same key is answered, not repeated"),

@@ -196,7 +196,7 @@ async fn a_table_that_does_not_answer_is_503_and_worth_another_try() {
         [("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
     let config = Config::read(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
     let app = App::in_the_cloud(config, Clock::system()).unwrap();
-    let router = chat_completions::routes().with_state(app).into();
+    let router = chat_completions::routes().with_state(app);
     let reply = send(&router, post("/api/agents/ag_1/v1/chat/completions", "kpn_1", &said("hi"))).await;
     assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
     let error = reply.json()["error"].clone();

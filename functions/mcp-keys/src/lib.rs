@@ -8,8 +8,10 @@ mod messages;
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::get;
 use shared::app::App;
 use shared::auth::{Keyring, NewKey};
 use shared::dialect::kopern::ErrorResponse;
@@ -17,8 +19,7 @@ use shared::dialect::{self, Dialect};
 use shared::http::{ApiError, Cors, Exchange, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::limit::Plan;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 use messages::{
     CreateKeyRequest, CreateKeyResponse, DeleteKeyQuery, DeleteKeyResponse, ListKeysQuery, ListKeysResponse,
@@ -26,18 +27,22 @@ use messages::{
 };
 
 const FUNCTION: &str = "mcp-keys";
+const PATH: &str = "/api/mcp/keys";
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(list, create, rotate, delete))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(list, create, rotate, delete);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(list).post(create).put(rotate).delete(delete).fallback(other_method))
 }
 
 /// Lists an agent's keys, the oldest first, those that do not work any more too. No key is told.
 #[utoipa::path(
-    get, path = "/api/mcp/keys", tag = "keys",
+    get, path = PATH, tag = "keys",
     params(ListKeysQuery),
     responses(
         (status = 200, body = ListKeysResponse),
@@ -63,7 +68,7 @@ async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, Api
 
 /// Makes a key for an agent. Its text is told in this reply, and never again.
 #[utoipa::path(
-    post, path = "/api/mcp/keys", tag = "keys",
+    post, path = PATH, tag = "keys",
     request_body = CreateKeyRequest,
     responses(
         (status = 200, body = CreateKeyResponse),
@@ -106,7 +111,7 @@ async fn answer_create(app: &App, exchange: &mut Exchange) -> Result<Response, A
 
 /// Puts a new key in the place of one. The old one stops to work at once, or after a grace. The server's id stays.
 #[utoipa::path(
-    put, path = "/api/mcp/keys", tag = "keys",
+    put, path = PATH, tag = "keys",
     request_body = RotateKeyRequest,
     responses(
         (status = 200, body = RotateKeyResponse),
@@ -135,7 +140,7 @@ async fn answer_rotate(app: &App, exchange: &mut Exchange) -> Result<Response, A
 
 /// Stops a key from working, at once and for good, and those before it whose grace has not ended.
 #[utoipa::path(
-    delete, path = "/api/mcp/keys", tag = "keys",
+    delete, path = PATH, tag = "keys",
     params(DeleteKeyQuery),
     responses(
         (status = 200, body = DeleteKeyResponse),

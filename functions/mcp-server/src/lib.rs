@@ -9,26 +9,31 @@ mod tool;
 mod version;
 mod visit;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use serde_json::Value;
 use shared::app::App;
 use shared::dialect::mcp::{RpcError, RpcResponse};
 use shared::dialect::{self, Dialect};
 use shared::http::{self, ApiError, Cors, Exchange, Method, Request, StatusCode};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 use message::{Incoming, Message};
 use visit::{Reply, Visit};
 
 const FUNCTION: &str = "mcp-server";
+const PATH: &str = "/api/mcp/server";
+
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(receive))]
+pub struct ApiDoc;
 
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(receive);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, post(receive).fallback(other_method))
 }
 
 /// A call that is not answered as asked.
@@ -48,7 +53,7 @@ impl From<ApiError> for Failure {
 /// Takes a message of the Model Context Protocol: a call (`initialize`, `ping`, `tools/list`, `tools/call`, or
 /// `server/discover`), a notification, or a batch of them.
 #[utoipa::path(
-    post, path = "/api/mcp/server", tag = "mcp",
+    post, path = PATH, tag = "mcp",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]*$", description = "A call that comes again with the same key is answered, not repeated")),
     request_body(content = Object, description = "A message of JSON-RPC 2.0"),
     responses(

@@ -1,6 +1,7 @@
 //! `POST /api/slack/events`: what happens in Slack, as its Events API tells it. What a person says to the bot is queued;
 //! Slack has its answer at once, and sends again what has none.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
@@ -12,14 +13,12 @@ use shared::channel::slack::{connect, signature, signing_secret};
 use shared::dialect::{self, Dialect};
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, StatusCode};
 use shared::store::ConnectionItem;
-use utoipa_axum::router::OpenApiRouter;
 
 const FUNCTION: &str = "slack-events";
 
 /// The routes of this function. Slack calls it, and no client: it stands in no description.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().route("/api/slack/events", post(receive).fallback(other_method))
+pub fn routes() -> Router<App> {
+    Router::new().route("/api/slack/events", post(receive).fallback(other_method))
 }
 
 /// That the event came.

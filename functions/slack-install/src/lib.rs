@@ -4,8 +4,10 @@
 //! `/api/slack/oauth`, once. A page fetches the address with its user's ID token and goes there; what asks for HTML with
 //! such a token is sent there.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use serde::Serialize;
 use shared::app::App;
 use shared::channel::slack::{self, connect};
@@ -14,18 +16,20 @@ use shared::dialect::kopern::ErrorResponse;
 use shared::dialect::{self, Dialect};
 use shared::http::{ApiError, Cors, Exchange, Fields, Request, StatusCode, in_the_query, parameters};
 use shared::id::AgentId;
-use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const FUNCTION: &str = "slack-install";
+const PATH: &str = "/api/slack/install";
 const METHODS: &str = "GET, OPTIONS";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(install))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(install);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(install).fallback(other_method))
 }
 
 /// For whom the app is installed.
@@ -56,7 +60,7 @@ struct InstallResponse {
 
 /// Tells where a person lets the Slack app into their team.
 #[utoipa::path(
-    get, path = "/api/slack/install", tag = "slack", operation_id = "installSlack",
+    get, path = PATH, tag = "slack", operation_id = "installSlack",
     params(InstallQuery),
     responses(
         (status = 200, body = InstallResponse),

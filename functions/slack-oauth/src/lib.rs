@@ -5,6 +5,7 @@
 
 mod page;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
@@ -14,16 +15,14 @@ use shared::channel::slack::connect::{Install, StateError};
 use shared::channel::{Platform, room, slack};
 use shared::dialect::Dialect;
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, parameters};
-use utoipa_axum::router::OpenApiRouter;
 
 const FUNCTION: &str = "slack-oauth";
 /// The longest code that is handed on, in bytes.
 const LONGEST_CODE: usize = 1_024;
 
 /// The routes of this function. Slack's browser calls it, and no client: it stands in no description.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().route("/api/slack/oauth", get(connect).fallback(other_method))
+pub fn routes() -> Router<App> {
+    Router::new().route("/api/slack/oauth", get(connect).fallback(other_method))
 }
 
 async fn connect(State(app): State<App>, request: Request) -> Response {

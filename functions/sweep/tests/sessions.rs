@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::post;
@@ -17,7 +18,6 @@ use shared::session::app::{IDLE, LONGEST};
 use shared::store::{AppLease, AppSessionItem, EndReason, Receiver, Webhook};
 use shared::{project, turn};
 use testkit::{AppApi, Bench, Fault, Faults, Moment, Strike};
-use utoipa_axum::router::OpenApiRouter;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ async fn execute(State(app): State<App>, Path(id): Path<String>, request: Reques
 /// An app that somebody is told of, and a table that fails when it is told to.
 async fn api() -> (AppApi, Faults) {
     let (bench, faults) = Bench::with_faults().await;
-    let routes = OpenApiRouter::new().route("/v1/apps/{app_id}/execute", post(execute));
+    let routes = Router::new().route("/v1/apps/{app_id}/execute", post(execute));
     let api = AppApi::new(bench, routes, &[("clerk", "", "You repeat what is said.")]).await;
     let url = "https://receiver.example/events".to_owned();
     let receiver = Receiver { url, events: vec!["session.ended".to_owned()], disabled: None };

@@ -6,8 +6,10 @@
 
 mod messages;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::get;
 use shared::app::App;
 use shared::channel::telegram::{self, BotApi, TelegramError, WebhookSecret};
 use shared::channel::{self, Platform};
@@ -16,27 +18,30 @@ use shared::dialect::{self, Dialect};
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::store::ConnectionItem;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 use messages::{
     ConnectBotRequest, ConnectBotResponse, DisconnectBotQuery, DisconnectBotResponse, ListBotsQuery, ListBotsResponse,
 };
 
 const FUNCTION: &str = "telegram-setup";
+const PATH: &str = "/api/telegram/setup";
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 const WEBHOOK: &str = "/api/telegram/webhook";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(list, connect, disconnect))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(list, connect, disconnect);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(list).post(connect).delete(disconnect).fallback(other_method))
 }
 
 /// Lists the bots that an agent answers for. No token is told.
 #[utoipa::path(
-    get, path = "/api/telegram/setup", tag = "telegram", operation_id = "listTelegramBots",
+    get, path = PATH, tag = "telegram", operation_id = "listTelegramBots",
     params(ListBotsQuery),
     responses(
         (status = 200, body = ListBotsResponse),
@@ -62,7 +67,7 @@ async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, Api
 /// Ties a bot to an agent: from now on the agent answers what people write to the bot. A bot that is tied already gets a
 /// new secret, and answers for this agent from now on.
 #[utoipa::path(
-    post, path = "/api/telegram/setup", tag = "telegram", operation_id = "connectTelegramBot",
+    post, path = PATH, tag = "telegram", operation_id = "connectTelegramBot",
     request_body = ConnectBotRequest,
     responses(
         (status = 200, body = ConnectBotResponse),
@@ -114,7 +119,7 @@ async fn answer_connect(app: &App, exchange: &mut Exchange) -> Result<Response, 
 
 /// Unties an agent's bot, or all of its bots: Telegram is told to send nothing any more, and their tokens are deleted.
 #[utoipa::path(
-    delete, path = "/api/telegram/setup", tag = "telegram", operation_id = "disconnectTelegramBot",
+    delete, path = PATH, tag = "telegram", operation_id = "disconnectTelegramBot",
     params(DisconnectBotQuery),
     responses(
         (status = 200, body = DisconnectBotResponse),

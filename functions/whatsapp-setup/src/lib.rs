@@ -6,8 +6,10 @@
 
 mod messages;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::get;
 use shared::app::App;
 use shared::channel::whatsapp::{self, GraphApi, GraphError, VerifyToken};
 use shared::channel::{self, Platform};
@@ -16,8 +18,7 @@ use shared::dialect::{self, Dialect};
 use shared::http::{ApiError, Cors, ErrorKind, Exchange, Request, StatusCode};
 use shared::id::{AgentId, TenantId};
 use shared::store::ConnectionItem;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 use messages::{
     ConnectNumberRequest, ConnectNumberResponse, DisconnectNumberQuery, DisconnectNumberResponse, ListNumbersQuery,
@@ -25,19 +26,23 @@ use messages::{
 };
 
 const FUNCTION: &str = "whatsapp-setup";
+const PATH: &str = "/api/whatsapp/setup";
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 const WEBHOOK: &str = "/api/whatsapp/webhook";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(list, connect, disconnect))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(list, connect, disconnect);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(list).post(connect).delete(disconnect).fallback(other_method))
 }
 
 /// Lists the phone numbers that an agent answers for. No token is told.
 #[utoipa::path(
-    get, path = "/api/whatsapp/setup", tag = "whatsapp", operation_id = "listWhatsAppNumbers",
+    get, path = PATH, tag = "whatsapp", operation_id = "listWhatsAppNumbers",
     params(ListNumbersQuery),
     responses(
         (status = 200, body = ListNumbersResponse),
@@ -63,7 +68,7 @@ async fn answer_list(app: &App, exchange: &mut Exchange) -> Result<Response, Api
 /// Ties a phone number to an agent: from now on the agent answers what people write to it. With the business account, Meta
 /// is told where to send messages; without it, the reply tells what to register by hand.
 #[utoipa::path(
-    post, path = "/api/whatsapp/setup", tag = "whatsapp", operation_id = "connectWhatsAppNumber",
+    post, path = PATH, tag = "whatsapp", operation_id = "connectWhatsAppNumber",
     request_body = messages::ConnectNumberFields,
     responses(
         (status = 200, body = ConnectNumberResponse),
@@ -149,7 +154,7 @@ async fn register(api: &GraphApi, account: &str, url: &url::Url, verify: &Verify
 /// Unties an agent's phone number, or all of them: Meta is told to send nothing to us any more, and their tokens are
 /// deleted.
 #[utoipa::path(
-    delete, path = "/api/whatsapp/setup", tag = "whatsapp", operation_id = "disconnectWhatsAppNumber",
+    delete, path = PATH, tag = "whatsapp", operation_id = "disconnectWhatsAppNumber",
     params(DisconnectNumberQuery),
     responses(
         (status = 200, body = DisconnectNumberResponse),

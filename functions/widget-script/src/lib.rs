@@ -2,15 +2,17 @@
 
 use std::sync::LazyLock;
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use shared::app::App;
 use shared::dialect::Dialect;
 use shared::http::{Cors, Exchange, Request, StatusCode};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::OpenApi;
 
 const FUNCTION: &str = "widget-script";
+const PATH: &str = "/api/widget/script";
 
 /// The script: `npm run build` in `../widget` writes it.
 const SCRIPT: &str = include_str!("widget.js");
@@ -23,16 +25,19 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 /// For every other URL: a page has a new script within minutes.
 const FOR_A_WHILE: &str = "public, max-age=300, stale-while-revalidate=86400";
 
+/// This function's part of the OpenAPI description. Answering a request takes none of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(script))]
+pub struct ApiDoc;
+
 /// The routes of this function.
-#[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = routes!(script);
-    OpenApiRouter::new().routes((schemas, paths, methods.fallback(other_method)))
+pub fn routes() -> Router<App> {
+    Router::new().route(PATH, get(script).fallback(other_method))
 }
 
 /// The chat widget, to be named by a page's script tag.
 #[utoipa::path(
-    get, path = "/api/widget/script", tag = "widget", operation_id = "getWidgetScript", security(()),
+    get, path = PATH, tag = "widget", operation_id = "getWidgetScript", security(()),
     params(
         ("key" = Option<String>, Query, description = "Read by the script in the page, where the tag has no data-key"),
         ("v" = Option<String>, Query, description = "The version that is wanted, as the ETag names it; it is cached for good"),

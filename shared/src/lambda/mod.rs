@@ -25,7 +25,6 @@ use lambda_http::{LambdaEvent, RequestExt as _, lambda_runtime};
 use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use utoipa_axum::router::OpenApiRouter;
 
 use self::answer::{answer, log_panics};
 use self::api::RuntimeApi;
@@ -59,15 +58,15 @@ enum StartError {
 
 /// Runs a function whose replies leave it whole, until its execution environment ends.
 #[must_use]
-pub fn run_buffered(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
-    run(async move |started| buffered(routes().with_state(started.app).into()).await)
+pub fn run_buffered(routes: fn() -> Router<App>) -> ExitCode {
+    run(async move |started| buffered(routes().with_state(started.app)).await)
 }
 
 /// Runs a function whose replies leave it piece by piece, until its execution environment ends. (Two functions rather
 /// than one with a mode: what the other one needs is not linked.)
 #[must_use]
-pub fn run_streaming(routes: fn() -> OpenApiRouter<App>) -> ExitCode {
-    run(async move |started| streaming(routes().with_state(started.app.clone()).into(), started).await)
+pub fn run_streaming(routes: fn() -> Router<App>) -> ExitCode {
+    run(async move |started| streaming(routes().with_state(started.app.clone()), started).await)
 }
 
 /// Runs a function that works on what waits in a queue, until its execution environment ends.

@@ -8,7 +8,6 @@ use shared::app::App;
 use shared::auth::{Kind, NewKey};
 use shared::id::{AgentId, ProjectId, SessionId};
 use shared::store::{AppSessionItem, ProjectAgent, ProjectItem};
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{Bench, Reply, bare, plain_key, post, send, with_header};
 
@@ -26,7 +25,7 @@ pub struct AppApi {
 
 impl AppApi {
     /// An app of these agents, each a name, front matter and a prompt; the first one answers first.
-    pub async fn new(bench: Bench, routes: OpenApiRouter<App>, agents: &[(&str, &str, &str)]) -> Self {
+    pub async fn new(bench: Bench, routes: Router<App>, agents: &[(&str, &str, &str)]) -> Self {
         let project = bench.project(agents).await;
         let key = bench.app_key(&project.id).await;
         let router = bench.router(routes);

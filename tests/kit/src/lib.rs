@@ -33,7 +33,6 @@ use shared::id::{AgentId, TenantId, WebhookId};
 use shared::secret::Sealer;
 use shared::store::{AgentItem, KeyItem, Store, TenantItem, UsageItem, Webhook};
 use tower::ServiceExt;
-use utoipa_axum::router::OpenApiRouter;
 
 /// When every test begins: 2026-03-25T14:30:00Z, in milliseconds since the Unix epoch.
 pub const BEGIN: i64 = 1_774_449_000_000;
@@ -186,8 +185,8 @@ impl Bench {
     }
 
     /// These routes, ready to be called.
-    pub fn router(&self, routes: OpenApiRouter<App>) -> Router {
-        routes.with_state(self.app.clone()).into()
+    pub fn router(&self, routes: Router<App>) -> Router {
+        routes.with_state(self.app.clone())
     }
 
     /// Waits for the turns that run.
@@ -370,7 +369,7 @@ pub struct Api {
 
 impl Api {
     /// An agent of this front matter, which a key of this kind calls at `path`; `{agent}` in it stands for the id.
-    pub async fn new(bench: Bench, routes: OpenApiRouter<App>, path: &str, kind: Kind, front_matter: &str) -> Self {
+    pub async fn new(bench: Bench, routes: Router<App>, path: &str, kind: Kind, front_matter: &str) -> Self {
         let agent = bench.agent(front_matter, "You are a test.").await;
         let key = bench.key(&agent, kind).await;
         let router = bench.router(routes);
