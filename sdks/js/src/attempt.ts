@@ -40,6 +40,24 @@ export class Attempt {
     clearTimeout(this.#timer);
   }
 
+  /**
+   * What `work` comes to; fails as soon as the signal is aborted, whether `work` heeds it or not. The fetch of Node 18
+   * before 18.16 forgets its signal when memory is collected.
+   */
+  async within<T>(work: Promise<T>): Promise<T> {
+    let onAbort = (): void => {};
+    const aborted = new Promise<never>((_resolve, reject) => {
+      onAbort = () => reject(this.signal.reason as Error);
+      this.signal.addEventListener('abort', onAbort);
+    });
+    if (this.signal.aborted) onAbort();
+    try {
+      return await Promise.race([work, aborted]);
+    } finally {
+      this.signal.removeEventListener('abort', onAbort);
+    }
+  }
+
   /** Closes the HTTP request if it is still open. */
   end(): void {
     this.stopTimer();

@@ -33,7 +33,7 @@ export class Transport {
       let failure: AgentPlatformError;
       try {
         const reply = await this.#send(call, 'application/json', attempt);
-        return parseBody(reply, await reply.text()) as T;
+        return parseBody(reply, await attempt.within(reply.text())) as T;
       } catch (error) {
         failure = attempt.explain(error);
       } finally {
@@ -79,7 +79,7 @@ export class Transport {
     headers.set('authorization', `Bearer ${this.#settings.apiKey}`);
     if (call.body !== undefined) headers.set('content-type', 'application/json');
     if (call.idempotencyKey !== undefined) headers.set('idempotency-key', call.idempotencyKey);
-    const reply = await this.#settings.fetch(this.#settings.baseUrl + call.path, {
+    const sent = this.#settings.fetch(this.#settings.baseUrl + call.path, {
       method: call.method,
       headers,
       body: call.body ?? null,
@@ -87,7 +87,8 @@ export class Transport {
       redirect: 'manual',
       signal: attempt.signal,
     });
-    if (!reply.ok) throw errorOfReply(reply.status, reply.headers, await reply.text());
+    const reply = await attempt.within(sent);
+    if (!reply.ok) throw errorOfReply(reply.status, reply.headers, await attempt.within(reply.text()));
     return reply;
   }
 
@@ -125,16 +126,21 @@ async function* readEvents(reply: Response, attempt: Attempt): AsyncGenerator<St
   const reader = reply.body.getReader();
   const parser = new EventParser();
   let hasBegun = false;
-  for (;;) {
-    if (hasBegun) attempt.startTimer();
-    const { done, value } = await reader.read();
-    if (done) return;
-    for (const sent of parser.push(value)) {
-      const event = readEvent(sent);
-      if (!event) continue;
-      attempt.stopTimer();
-      hasBegun = true;
-      yield event;
+  try {
+    for (;;) {
+      if (hasBegun) attempt.startTimer();
+      const { done, value } = await attempt.within(reader.read());
+      if (done) return;
+      for (const sent of parser.push(value)) {
+        const event = readEvent(sent);
+        if (!event) continue;
+        attempt.stopTimer();
+        hasBegun = true;
+        yield event;
+      }
     }
+  } finally {
+    // Closes the connection, where the fetch has forgotten its signal.
+    reader.cancel().catch(() => {});
   }
 }

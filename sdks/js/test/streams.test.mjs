@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ConnectionFailedError, RequestTimeoutError, StreamError } from 'orrery-agent-platform';
 import {
-  DONE, START, TURN, all, errorOf, failure, frame, openStream, silence, stream, withServer,
+  DONE, FORGETS_SIGNALS, START, TURN, all, errorOf, failure, frame, openStream, silence, stream, withServer,
 } from './support/server.mjs';
 
 const TOKEN = frame('token', { content: 'Our' });
@@ -169,7 +169,7 @@ test("the caller's signal ends a call, whatever it waits for", async () => {
       setTimeout(() => controller.abort(reason), 100);
       assert.equal(await errorOf(client().execute(TURN, { signal: controller.signal })), reason);
       assert.ok(Date.now() - started < 3000);
-      await requests[0].closed;
+      if (!FORGETS_SIGNALS) await requests[0].closed;
       assert.equal(requests.length, 1);
     });
   }

@@ -30,6 +30,12 @@ export async function withServer(answers, use) {
   }
 }
 
+/**
+ * Whether this Node's fetch forgets its signal when memory is collected: a call that is given up before its reply then
+ * leaves its connection open.
+ */
+export const FORGETS_SIGNALS = /^v18\.(\d|1[0-5])\./.test(process.version);
+
 /** Answers with JSON. */
 export function json(status, body, headers = {}) {
   return (_request, response) => {
