@@ -39,7 +39,10 @@ export interface EndSessionParams {
 
 /** What every method takes beside its parameters. */
 export interface CallOptions {
-  /** Cancels the call, and its HTTP request with it; the call then fails with the signal's reason. */
+  /**
+   * Cancels the call, and its HTTP request with it (before Node 18.16 that may stay open); the call then
+   * fails with the signal's reason.
+   */
   signal?: AbortSignal | undefined;
   /** Instead of the client's `timeout`, in milliseconds. */
   timeout?: number | undefined;
